@@ -1,0 +1,59 @@
+package service
+
+import (
+	"iter"
+	"slices"
+)
+
+// Set is an immutable list of backends without duplicates by (host, port,
+// name), in the order in which they were first seen. The zero value is empty.
+type Set struct{ list []Backend }
+
+// NewSet collects seq; of duplicates the first wins.
+func NewSet(seq iter.Seq[Backend]) Set {
+	var list []Backend
+	seen := map[key]struct{}{}
+	for b := range seq {
+		if _, dup := seen[b.key()]; dup {
+			continue
+		}
+		seen[b.key()] = struct{}{}
+		list = append(list, b)
+	}
+	return Set{list: slices.Clip(list)}
+}
+
+// SetOf is NewSet of the arguments.
+func SetOf(backends ...Backend) Set { return NewSet(slices.Values(backends)) }
+
+// All yields the backends in first-seen order.
+func (s Set) All() iter.Seq[Backend] { return slices.Values(s.list) }
+
+// Len returns the number of backends.
+func (s Set) Len() int { return len(s.list) }
+
+// Equal reports whether both hold the same backends, in whatever order.
+func (s Set) Equal(o Set) bool {
+	if len(s.list) != len(o.list) {
+		return false
+	}
+	if slices.Equal(s.list, o.list) {
+		return true
+	}
+	return s.Missing(o) == 0
+}
+
+// Missing counts the backends of s that o does not hold in the same form.
+func (s Set) Missing(o Set) int {
+	there := make(map[Backend]struct{}, len(o.list))
+	for _, b := range o.list {
+		there[b] = struct{}{}
+	}
+	n := 0
+	for _, b := range s.list {
+		if _, ok := there[b]; !ok {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,222 @@
+// Package servers starts the real servers that tests need (HAProxy, ZooKeeper,
+// etcd, from Debian's packages) as processes of their own in the test's
+// scratch folder, and stops them with the test. Where a program is missing the
+// test is skipped, unless REQUIRE_SERVERS is set: then it fails.
+//
+//	zk := servers.ZooKeeper(t)
+//	conn := dial(zk.Addr)
+//	zk.Stop()  // kill -9, as a crash would
+//	zk.Start() // same port, same data
+package servers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Deadline is how long Eventually and the start of a server may take. It is a
+// bound for a hanging test, not an expectation.
+const Deadline = 30 * time.Second
+
+// Process is one real server. Its methods fail the test on an error.
+type Process struct {
+	Addr string // host:port of the service it offers
+	Dir  string // its scratch folder, data and log inside
+
+	tb    testing.TB
+	name  string
+	argv  []string
+	env   []string
+	ready func(addr string) error
+
+	cmd  *exec.Cmd
+	gone chan struct{}
+}
+
+// Start starts the server and returns when it answers.
+func (p *Process) Start() {
+	p.tb.Helper()
+	logFile, err := os.OpenFile(filepath.Join(p.Dir, p.name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		p.tb.Fatal(err)
+	}
+	defer logFile.Close()
+	p.cmd = exec.Command(p.argv[0], p.argv[1:]...)
+	p.cmd.Env = append(os.Environ(), p.env...)
+	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = p.Dir, logFile, logFile
+	// The server must not outlive a test binary that is killed, nor get the terminal's ctrl-C.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	if err := p.cmd.Start(); err != nil {
+		p.tb.Fatalf("%s: %v", p.name, err)
+	}
+	p.gone = make(chan struct{})
+	go func(cmd *exec.Cmd, gone chan struct{}) {
+		_ = cmd.Wait() // how it ended is in its log
+		close(gone)
+	}(p.cmd, p.gone)
+	p.awaitReady()
+}
+
+func (p *Process) awaitReady() {
+	p.tb.Helper()
+	var last error
+	for end := time.Now().Add(Deadline); time.Now().Before(end); {
+		if last = p.ready(p.Addr); last == nil {
+			return
+		}
+		select {
+		case <-p.gone:
+			p.tb.Fatalf("%s ended at once: %s", p.name, p.Log())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	p.tb.Fatalf("%s does not answer: %v\n%s", p.name, last, p.Log())
+}
+
+// Stop kills the server as a crash would, and waits until it is gone.
+func (p *Process) Stop() { p.end(syscall.SIGKILL) }
+
+// Terminate asks the server to end, and waits until it is gone.
+func (p *Process) Terminate() { p.end(syscall.SIGTERM) }
+
+func (p *Process) end(sig syscall.Signal) {
+	if p.cmd == nil || p.cmd.Process == nil {
+		return
+	}
+	_ = syscall.Kill(-p.cmd.Process.Pid, sig) // the whole group: workers too
+	select {
+	case <-p.gone:
+	case <-time.After(Deadline):
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+		<-p.gone
+	}
+}
+
+// Pause stops the server's processes without ending them (a hang); Resume
+// lets them go on.
+func (p *Process) Pause()  { p.Signal(syscall.SIGSTOP) }
+func (p *Process) Resume() { p.Signal(syscall.SIGCONT) }
+
+// Signal sends sig to the server and all its children.
+func (p *Process) Signal(sig syscall.Signal) {
+	p.tb.Helper()
+	if err := syscall.Kill(-p.cmd.Process.Pid, sig); err != nil {
+		p.tb.Fatalf("%s: signal %v: %v", p.name, sig, err)
+	}
+}
+
+// PID returns the process id of the server's first process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Done is closed when the server's process has ended.
+func (p *Process) Done() <-chan struct{} { return p.gone }
+
+// Log returns the end of what the server has printed.
+func (p *Process) Log() string {
+	data, _ := os.ReadFile(filepath.Join(p.Dir, p.name+".log"))
+	return string(data[max(0, len(data)-8000):])
+}
+
+// launch registers the clean-up and starts p.
+func launch(tb testing.TB, p *Process) *Process {
+	tb.Helper()
+	p.tb = tb
+	tb.Cleanup(func() {
+		if p.cmd != nil {
+			_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGCONT) // a paused process cannot end
+			p.Stop()
+		}
+	})
+	p.Start()
+	return p
+}
+
+// need returns the path of the first of the programs that is installed, and
+// skips or fails the test when there is none.
+func need(tb testing.TB, pkg string, programs ...string) string {
+	tb.Helper()
+	for _, name := range programs {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	Missing(tb, pkg)
+	return ""
+}
+
+// Missing skips the test for want of a Debian package, or fails it where
+// REQUIRE_SERVERS says that nothing may be skipped.
+func Missing(tb testing.TB, pkg string) {
+	tb.Helper()
+	if os.Getenv("REQUIRE_SERVERS") != "" {
+		tb.Fatalf("the Debian package %s is not installed, and REQUIRE_SERVERS is set", pkg)
+	}
+	tb.Skipf("the Debian package %s is not installed", pkg)
+}
+
+var taken sync.Map // ports handed out by this process
+
+// FreePort returns a loopback TCP port that nothing listens on.
+func FreePort(tb testing.TB) int {
+	tb.Helper()
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			tb.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		_ = l.Close()
+		if _, again := taken.LoadOrStore(port, true); !again {
+			return port
+		}
+	}
+}
+
+// Eventually polls condition until it returns nil, and fails the test with its
+// last error at the deadline.
+func Eventually(tb testing.TB, condition func() error) {
+	tb.Helper()
+	var err error
+	for end := time.Now().Add(Deadline); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if err = condition(); err == nil {
+			return
+		}
+	}
+	tb.Fatalf("still not so after %v: %v", Deadline, err)
+}
+
+// Run runs a command to its end and returns its output.
+func Run(tb testing.TB, name string, args ...string) (string, error) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), Deadline)
+	defer cancel()
+	var out bytes.Buffer
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	if err != nil {
+		err = fmt.Errorf("%s %v: %w: %s", name, args, err, out.String())
+	}
+	return out.String(), err
+}
+
+// accepts is ready when addr accepts a connection.
+func accepts(addr string) error {
+	c, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+var errNotYet = errors.New("not ready yet")

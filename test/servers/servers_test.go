@@ -1,0 +1,41 @@
+package servers
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestZooKeeperComesBackOnTheSamePort(t *testing.T) {
+	p := ZooKeeper(t)
+	p.Stop()
+	if zooKeeperServes(p.Addr) == nil {
+		t.Fatal("answers after Stop")
+	}
+	p.Start()
+}
+
+func TestEtcdComesBackOnTheSamePort(t *testing.T) {
+	p := Etcd(t)
+	p.Stop()
+	if etcdServes(p.Addr) == nil {
+		t.Fatal("answers after Stop")
+	}
+	p.Start()
+}
+
+func TestHAProxyStarts(t *testing.T) {
+	cfg := filepath.Join(t.TempDir(), "haproxy.cfg")
+	addr := fmt.Sprintf("127.0.0.1:%d", FreePort(t))
+	text := "defaults\n\tmode http\n\ttimeout client 1s\n\ttimeout server 1s\n\ttimeout connect 1s\nfrontend f\n\tbind " + addr + "\n"
+	if err := os.WriteFile(cfg, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	CheckHAProxy(t, cfg)
+	HAProxy(t, cfg, addr).Terminate()
+}
