@@ -1,0 +1,159 @@
+package config
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Kind says what a Node holds.
+type Kind uint8
+
+// The kinds of a Node. Int and Float are told apart by how they are written.
+const (
+	Null Kind = iota
+	Bool
+	Int
+	Float
+	String
+	List
+	Object
+)
+
+// String names the kind as a fault does.
+func (k Kind) String() string {
+	switch k {
+	case Null:
+		return "null"
+	case Bool:
+		return "a boolean"
+	case Int, Float:
+		return "a number"
+	case String:
+		return "text"
+	case List:
+		return "a list"
+	default:
+		return "an object"
+	}
+}
+
+// Node is one value of a file together with its place. A tree of Nodes is
+// never modified after Parse, so goroutines may share it.
+type Node struct {
+	kind   Kind
+	text   string // scalars: a string's content, else the value as written
+	plain  string // scalars: the value in JSON's form
+	items  []*Node
+	keys   []key // objects: one for each item
+	src    *source
+	at     place
+	parent *Node
+	name   string // the step from the parent: a key, or "[3]"
+}
+
+// key is one key of an object and where it is written.
+type key struct {
+	name string
+	at   place
+}
+
+// place is a line and a column, both counted from 1; columns count characters.
+type place struct{ line, col int }
+
+// source is one file: its name, where its tree hangs, and what there is to say
+// about it that is no fault.
+type source struct {
+	name     string
+	prefix   string // path of the root, for files of service_conf_dir
+	warnings []Fault
+}
+
+// Kind returns what n holds; a nil Node is Null.
+func (n *Node) Kind() Kind {
+	if n == nil {
+		return Null
+	}
+	return n.kind
+}
+
+// IsNull tells whether n is absent or null.
+func (n *Node) IsNull() bool { return n.Kind() == Null }
+
+// Text returns a scalar: the content of a string, anything else as it is
+// written in the file.
+func (n *Node) Text() string {
+	if n == nil {
+		return ""
+	}
+	return n.text
+}
+
+// Get returns the value under key; nil when n is no object or has no such key.
+func (n *Node) Get(key string) *Node {
+	if n == nil {
+		return nil
+	}
+	for i := range n.keys {
+		if n.keys[i].name == key {
+			return n.items[i]
+		}
+	}
+	return nil
+}
+
+// Keys returns the keys of an object in file order.
+func (n *Node) Keys() []string {
+	if n == nil {
+		return nil
+	}
+	names := make([]string, len(n.keys))
+	for i := range n.keys {
+		names[i] = n.keys[i].name
+	}
+	return names
+}
+
+// Items returns the elements of a list, or the values of an object in file
+// order. The caller must not modify the slice.
+func (n *Node) Items() []*Node {
+	if n == nil {
+		return nil
+	}
+	return n.items
+}
+
+// Pos returns the place as "file:line:col".
+func (n *Node) Pos() string {
+	if n == nil {
+		return ""
+	}
+	f := Fault{File: n.src.name, Line: n.at.line, Col: n.at.col}
+	return f.pos()
+}
+
+// Path returns the way from the root, as in `services.web.checks[0].port`;
+// empty for the root.
+func (n *Node) Path() string {
+	if n == nil {
+		return ""
+	}
+	if n.parent == nil {
+		return n.src.prefix
+	}
+	return joinPath(n.parent.Path(), n.name)
+}
+
+// joinPath appends one step to a path; keys that would be read as several steps
+// are quoted.
+func joinPath(path, step string) string {
+	switch {
+	case strings.HasPrefix(step, "[") && strings.HasSuffix(step, "]"):
+		return path + step
+	case step == "" || strings.ContainsAny(step, ". []\"\t\n"):
+		return path + "[" + strconv.Quote(step) + "]"
+	case path == "":
+		return step
+	default:
+		return path + "." + step
+	}
+}
