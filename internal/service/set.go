@@ -57,3 +57,19 @@ func (s Set) Missing(o Set) int {
 	}
 	return n
 }
+
+// Gone counts the backends of s that o does not hold at all: none of the same
+// host, port and name, whatever its weight or options.
+func (s Set) Gone(o Set) int {
+	there := make(map[key]struct{}, len(o.list))
+	for _, b := range o.list {
+		there[b.key()] = struct{}{}
+	}
+	n := 0
+	for _, b := range s.list {
+		if _, ok := there[b.key()]; !ok {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,257 @@
+package synapse
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"smartstack/internal/mailbox"
+	"smartstack/internal/service"
+)
+
+// How long a new source may stay silent before the one it replaces is stopped
+// all the same.
+const handoverLimit = 30 * time.Second
+
+// Definition is one configured service.
+type Definition struct {
+	Name      string
+	Policy    Policy
+	Source    Source
+	LastKnown Known // what an earlier run served; used while the source is silent
+}
+
+// Known is the last known good state of a service.
+type Known struct {
+	Backends   service.Set
+	Generators map[string]json.RawMessage
+}
+
+// Config is what the Hub runs. It is immutable.
+type Config struct {
+	Services      []Definition // in the order of the file; names are unique
+	Outputs       []service.Output
+	StartDeadline time.Duration // how long a service may keep the first snapshot waiting
+}
+
+// Hub owns the current state of all services. Make it with New.
+type Hub struct {
+	log     *slog.Logger
+	wake    chan struct{}
+	configs chan Config
+	latest  atomic.Pointer[service.Snapshot]
+
+	// Owned by Run's goroutine.
+	ctx      context.Context
+	config   Config
+	services map[string]*tracked
+	runners  []*runner
+	open     bool // the first snapshot has been handed out
+	dirty    bool
+	rev      uint64
+	group    sync.WaitGroup // of feeds that are no longer used, and of runners
+}
+
+// New makes a hub for c. It starts nothing.
+func New(c Config, log *slog.Logger) *Hub {
+	return &Hub{
+		log: log, config: c, wake: mailbox.NewWake(), configs: make(chan Config),
+		services: map[string]*tracked{},
+	}
+}
+
+// Snapshot returns the newest snapshot that was handed to the outputs; before
+// the first its Rev is 0. It may be called from any goroutine.
+func (h *Hub) Snapshot() service.Snapshot {
+	if s := h.latest.Load(); s != nil {
+		return *s
+	}
+	return service.Snapshot{}
+}
+
+// Configure replaces the configuration: services with an equal source keep
+// their watcher and backends, a changed source takes over when it has spoken,
+// new outputs start when the old ones have ended. It returns when the hub has
+// taken c, or with the cause of ctx.
+func (h *Hub) Configure(ctx context.Context, c Config) error {
+	select {
+	case h.configs <- c:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Run follows all sources and keeps all outputs true until ctx ends; it
+// returns when everything that it started has ended.
+func (h *Hub) Run(ctx context.Context) error {
+	h.ctx = ctx
+	h.configure(h.config)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		if h.dirty {
+			h.hand()
+		}
+		timer.Reset(h.untilDeadline())
+		select {
+		case <-ctx.Done():
+		case <-h.wake:
+			h.hear()
+		case <-timer.C:
+			h.hear()
+			h.settleLate()
+		case c := <-h.configs:
+			h.configure(c)
+		}
+	}
+	h.stop()
+	return nil
+}
+
+// hear collects what the watchers have said.
+func (h *Hub) hear() {
+	for _, t := range h.services {
+		if t.hear() {
+			h.dirty = true
+		}
+	}
+	h.gate()
+}
+
+// gate opens the way for snapshots as soon as every service is settled.
+func (h *Hub) gate() {
+	if h.open {
+		return
+	}
+	for _, t := range h.services {
+		if !t.settled {
+			return
+		}
+	}
+	h.open, h.dirty = true, true
+}
+
+// settleLate stops waiting for watchers whose time is up.
+func (h *Hub) settleLate() {
+	now := time.Now()
+	for _, t := range h.services {
+		if !t.settled && !now.Before(t.deadline) {
+			t.settle()
+			h.dirty = true
+		}
+	}
+	h.gate()
+}
+
+// untilDeadline returns how long the hub may sleep if nobody speaks.
+func (h *Hub) untilDeadline() time.Duration {
+	next := time.Now().Add(time.Hour)
+	for _, t := range h.services {
+		if !t.settled && t.deadline.Before(next) {
+			next = t.deadline
+		}
+		if t.next != nil && t.handover.Before(next) {
+			next = t.handover
+		}
+	}
+	return time.Until(next)
+}
+
+// hand gives a snapshot of everything settled to the outputs.
+func (h *Hub) hand() {
+	if !h.open {
+		return
+	}
+	h.dirty = false
+	h.rev++
+	snapshot := service.Snapshot{Rev: h.rev, Services: make([]*service.Service, 0, len(h.config.Services))}
+	for _, d := range h.config.Services {
+		if s := h.services[d.Name].current; s != nil {
+			if s.Rev == 0 {
+				s.Rev = h.rev // not shared yet: this is the first snapshot that shows it
+			}
+			snapshot.Services = append(snapshot.Services, s)
+		}
+	}
+	h.latest.Store(&snapshot)
+	for _, r := range h.runners {
+		r.snapshots.Put(snapshot)
+	}
+}
+
+// configure makes c the configuration in force.
+func (h *Hub) configure(c Config) {
+	h.config = c
+	named := make(map[string]bool, len(c.Services))
+	for _, d := range c.Services {
+		named[d.Name] = true
+		if t := h.services[d.Name]; t != nil {
+			h.redefine(t, d)
+		} else {
+			h.add(d)
+		}
+	}
+	for name, t := range h.services {
+		if !named[name] {
+			t.log.Info("no longer configured")
+			h.retire(t.feed, t.next)
+			delete(h.services, name)
+		}
+	}
+	h.dirty = true
+	h.configureOutputs(c.Outputs)
+	h.gate()
+}
+
+func (h *Hub) add(d Definition) {
+	log := h.log.With("service", d.Name)
+	h.services[d.Name] = &tracked{
+		def: d, log: log, deadline: time.Now().Add(h.config.StartDeadline),
+		feed: startFeed(h.ctx, d.Source, h.wake, log),
+	}
+}
+
+// redefine applies a new definition to a service that is already followed.
+func (h *Hub) redefine(t *tracked, d Definition) {
+	switch {
+	case d.Source.Key == t.feed.source.Key:
+		h.retire(t.next)
+		t.next = nil
+	case t.next == nil || t.next.source.Key != d.Source.Key:
+		h.retire(t.next)
+		t.next = startFeed(h.ctx, d.Source, h.wake, t.log)
+		t.handover = time.Now().Add(handoverLimit)
+	}
+	t.def = d
+	switch {
+	case t.spoken:
+		t.show(d.Policy.decide(t.last.update, t.verdict), t.last.update, t.last.at)
+	case t.settled:
+		t.settle()
+	}
+}
+
+// retire stops feeds, without waiting for them.
+func (h *Hub) retire(feeds ...*feed) {
+	for _, f := range feeds {
+		if f != nil {
+			f.stop()
+			h.group.Go(func() { <-f.stopped })
+		}
+	}
+}
+
+// stop ends everything and waits for it.
+func (h *Hub) stop() {
+	for _, t := range h.services {
+		h.retire(t.feed, t.next)
+	}
+	for _, r := range h.runners {
+		h.group.Go(func() { <-r.stopped })
+	}
+	h.group.Wait()
+}

@@ -1,0 +1,174 @@
+package synapse
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+
+	"smartstack/internal/service"
+)
+
+// Policy decides what a service's backends are, given what its watcher said.
+// It is immutable.
+type Policy struct {
+	DefaultServers []service.Backend // used while discovery yields none; as given, no override
+	KeepDefaults   bool              // they are also appended to what discovery yields
+	DropPrevious   bool              // discovery yields none and there are no defaults: drop the old set
+	PortOverride   int               // replaces every port; 0 = none
+	BackupPort     int               // lists each backend once more on this port, as backup; 0 = none
+	LabelFilters   []LabelFilter     // all must pass
+	LeaderElection bool              // only the backend with the smallest id
+	RemovalGuard   bool              // a sudden loss of most backends needs a second full read
+}
+
+// LabelFilter passes backends whose label has a value, or has not.
+type LabelFilter struct {
+	Label, Value string
+	Not          bool // passes what does not have the value, a missing label too
+}
+
+// verdict is what a policy makes of an update.
+type verdict struct {
+	origin  service.Origin
+	listed  service.Set // before filters and election: what the emptiness rules keep
+	serving service.Set // what outputs see
+	notes   []string    // what a person may wonder about
+}
+
+// decide turns what a watcher said into the backends to serve. previous is the
+// verdict in force; its zero value stands for none.
+func (p Policy) decide(u service.Update, previous verdict) verdict {
+	v := verdict{origin: service.Discovered, listed: p.list(u.Backends)}
+	if v.listed.Len() == 0 {
+		switch {
+		case len(p.DefaultServers) > 0:
+			v.origin, v.listed = service.Defaults, service.SetOf(p.DefaultServers...)
+		case !p.DropPrevious && previous.listed.Len() > 0:
+			v.origin, v.listed = service.Previous, previous.listed
+		}
+	}
+	v.serving = p.filter(v.listed)
+	if v.serving.Len() == 0 && v.listed.Len() > 0 {
+		v.notes = append(v.notes, fmt.Sprintf("label_filters let none of %d backends pass", v.listed.Len()))
+	}
+	if p.LeaderElection {
+		var note string
+		if v.serving, note = elect(v.serving, previous.serving); note != "" {
+			v.notes = append(v.notes, note)
+		}
+	}
+	return v
+}
+
+// list applies keep_default_servers, the port override and the backup port, in
+// the order of the original.
+func (p Policy) list(discovered service.Set) service.Set {
+	return service.NewSet(func(yield func(service.Backend) bool) {
+		for b := range p.withDefaults(discovered) {
+			if p.PortOverride != 0 {
+				b.Port = p.PortOverride
+			}
+			if !yield(b) {
+				return
+			}
+			if p.BackupPort != 0 {
+				b.Port, b.Backup = p.BackupPort, true
+				if !yield(b) {
+					return
+				}
+			}
+		}
+	})
+}
+
+func (p Policy) withDefaults(discovered service.Set) iter.Seq[service.Backend] {
+	if !p.KeepDefaults {
+		return discovered.All()
+	}
+	return func(yield func(service.Backend) bool) {
+		for b := range discovered.All() {
+			if !yield(b) {
+				return
+			}
+		}
+		for _, b := range p.DefaultServers {
+			if !yield(b) {
+				return
+			}
+		}
+	}
+}
+
+func (p Policy) filter(s service.Set) service.Set {
+	if len(p.LabelFilters) == 0 {
+		return s
+	}
+	return service.NewSet(func(yield func(service.Backend) bool) {
+		for b := range s.All() {
+			if p.passes(b) && !yield(b) {
+				return
+			}
+		}
+	})
+}
+
+func (p Policy) passes(b service.Backend) bool {
+	labels := b.Labels.Map()
+	for _, f := range p.LabelFilters {
+		value, there := labels[f.Label]
+		has := there && labelText(value) == f.Value
+		if has == f.Not {
+			return false
+		}
+	}
+	return true
+}
+
+// labelText returns a label as a configuration file would write it.
+func labelText(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+// elect returns the leader alone: the smallest id. A set in which anybody
+// lacks an id cannot be ordered; then the leader of before stays, if it is
+// still registered, and otherwise nobody serves, because a write that reaches
+// a follower is worse than one that fails.
+func elect(s, before service.Set) (leader service.Set, note string) {
+	if s.Len() == 0 {
+		return s, ""
+	}
+	all := slices.Collect(s.All())
+	for _, b := range all {
+		if b.ID.Known {
+			continue
+		}
+		note = fmt.Sprintf("leader_election: %s has no id, so there is no order", b.Address())
+		if before.Len() == 1 && before.Gone(s) == 0 {
+			return before, note + "; the leader of before stays"
+		}
+		return service.Set{}, note + " and no leader"
+	}
+	return service.SetOf(slices.MinFunc(all, func(a, b service.Backend) int {
+		return cmp.Compare(a.ID.Value, b.ID.Value)
+	})), ""
+}
+
+// guardFrom is the smallest number of backends that the removal guard watches
+// over: in a smaller set a deploy often replaces most of them at once.
+const guardFrom = 6
+
+// suspicious reports whether going from old to next loses so much at once that
+// a failing registry is as likely a cause as a decision.
+func (p Policy) suspicious(old, next verdict) bool {
+	n := old.listed.Len()
+	return p.RemovalGuard && n >= guardFrom && 2*old.listed.Gone(next.listed) > n
+}
