@@ -1,7 +1,10 @@
 package service
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net"
 	"strconv"
 )
@@ -13,7 +16,7 @@ type Int struct {
 	Known bool
 }
 
-// Known returns the known integer v.
+// KnownInt returns the known integer v.
 func KnownInt(v int64) Int { return Int{Value: v, Known: true} }
 
 // MarshalJSON writes the number, or null when it is unknown.
@@ -57,6 +60,23 @@ func (l Labels) MarshalJSON() ([]byte, error) {
 		return []byte("null"), nil
 	}
 	return []byte(l), nil
+}
+
+// UnmarshalJSON accepts an object, and null for none.
+func (l *Labels) UnmarshalJSON(data []byte) error {
+	*l = ""
+	if string(data) == "null" {
+		return nil
+	}
+	if len(data) == 0 || data[0] != '{' {
+		return errors.New("labels are no JSON object")
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, data); err != nil {
+		return fmt.Errorf("labels: %w", err)
+	}
+	*l = Labels(compact.String())
+	return nil
 }
 
 // Backend is one server of a service, as its registry or the configuration

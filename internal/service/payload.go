@@ -81,11 +81,9 @@ func DecodePayload(data []byte) (Backend, error) {
 	}
 	b.ServerOptions, _ = p.Options.(string) // the originals ignore any other type
 	if labels := bytes.TrimSpace(p.Labels); len(labels) > 0 && labels[0] == '{' {
-		var compact bytes.Buffer
-		if err := json.Compact(&compact, labels); err != nil {
-			return Backend{}, fmt.Errorf("labels: %w", err)
+		if err := b.Labels.UnmarshalJSON(labels); err != nil {
+			return Backend{}, err
 		}
-		b.Labels = Labels(compact.String())
 	}
 	return b, nil
 }

@@ -20,14 +20,23 @@ const (
 // of plain words (options): no line break, no quote, no comment sign, no
 // escape.
 func (b Backend) Validate() error {
+	if !allIn(b.Host, isHostByte) {
+		return fmt.Errorf("host %s holds a character that no address has", quoted(b.Host))
+	}
+	return b.ValidateLocal()
+}
+
+// ValidateLocal is Validate for a backend from this host's own configuration,
+// which may also name what only this host has, such as unix@/run/app.sock.
+func (b Backend) ValidateLocal() error {
 	switch {
 	case b.Host == "":
 		return errors.New("has no host")
 	case len(b.Host) > maxHost:
 		return fmt.Errorf("host of %d bytes is over the limit of %d", len(b.Host), maxHost)
-	case !allIn(b.Host, isHostByte):
-		return fmt.Errorf("host %s holds a character that no address has", quoted(b.Host))
-	case b.Port < 1 || b.Port > 65535:
+	case !plainWord(b.Host):
+		return fmt.Errorf("host %s holds a space, a quote, # or another character that could break a configuration line", quoted(b.Host))
+	case (b.Port < 1 || b.Port > 65535) && !(b.Port == 0 && strings.Contains(b.Host, "@")): // a socket's path needs no port
 		return fmt.Errorf("port %d is not between 1 and 65535", b.Port)
 	case len(b.Name) > maxName:
 		return fmt.Errorf("name of %d bytes is over the limit of %d", len(b.Name), maxName)
