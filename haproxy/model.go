@@ -139,24 +139,13 @@ func isSocketAddress(host string) bool {
 
 // hasWord reports whether word stands in text between white space.
 func hasWord(text, word string) bool {
-	for rest := text; ; {
-		i := strings.Index(rest, word)
-		if i < 0 {
-			return false
-		}
-		end := i + len(word)
-		if (i == 0 || isSpace(rest[i-1])) && (end == len(rest) || isSpace(rest[end])) {
+	if !strings.Contains(text, word) {
+		return false
+	}
+	for w := range strings.FieldsSeq(text) {
+		if w == word {
 			return true
 		}
-		rest = rest[i+1:]
-		if i == 0 { // the next match must not pass for the start of a word
-			j := strings.IndexByte(rest, ' ')
-			if j < 0 {
-				return false
-			}
-			rest = rest[j:]
-		}
 	}
+	return false
 }
-
-func isSpace(c byte) bool { return c == ' ' || c == '\t' }

@@ -1,0 +1,282 @@
+package haproxy
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"smartstack/internal/config"
+	"smartstack/internal/service"
+)
+
+// generatorName is the key of our options among those found in a registry.
+const generatorName = "haproxy"
+
+// ServiceConfig is one service of the configuration.
+type ServiceConfig struct {
+	Name    string
+	Options ServiceOptions
+	// Raw is the section Options was decoded from; it is only copied into the
+	// state file.
+	Raw config.JSON
+}
+
+// Composer turns snapshots into models. It remembers what it derived from each
+// service, and the servers and ids that each had. It does no I/O and belongs
+// to one goroutine.
+type Composer struct {
+	options  Options
+	seeded   mersenne
+	entries  map[string]*entry
+	owners   map[string]string // legal names of proxies, and which service has them
+	preamble []byte
+	stanzas  map[string]Stanza // of the previous file, by title
+
+	sharedTop []string // the sifted top-level lines of the shared frontend
+	warnings  []Warning
+}
+
+// entry is what the Composer keeps of one service.
+type entry struct {
+	spec       ServiceConfig
+	configured *layout
+	fromData   *layout // by the registry's options; nil while it has none, or bad ones
+	data       string  // the registry's options that fromData was made from
+	dataFault  string  // why they are not used
+
+	service *service.Service // what section was made from
+	section *Section         // nil = nothing is written
+	servers []known          // in the order in which they became known
+	recall  map[string]int   // ids of the previous file
+	expires time.Time        // when the first remembered server is forgotten; zero = never
+}
+
+// known is a server that is, or was, among a service's backends.
+type known struct {
+	Remembered
+	live bool
+}
+
+// NewComposer returns a Composer that has seen no snapshot. host is the name
+// of this machine; it seeds the order of servers when the options do not.
+func NewComposer(o Options, services []ServiceConfig, host string) *Composer {
+	seed, err := o.seed()
+	if err != nil || seed == nil {
+		seed = hostSeed(host)
+	}
+	if o.MaxServerID == 0 {
+		o.MaxServerID = 65535
+	}
+	c := &Composer{
+		options:  o,
+		seeded:   newMersenne(seed),
+		entries:  make(map[string]*entry, len(services)),
+		owners:   map[string]string{},
+		preamble: preamble(&o),
+		stanzas:  map[string]Stanza{},
+	}
+	if o.SharedFrontend != nil {
+		sift := &sifter{}
+		c.sharedTop = sift.own("shared_frontend", frontend, o.SharedFrontend)
+		c.warnings = sift.warnings
+	}
+	for _, clash := range Clashes(&o, services) {
+		c.warnings = append(c.warnings, clash)
+	}
+	c.claimNames(services)
+	return c
+}
+
+// claimNames records which service has which name, and makes the entries.
+// A service whose name is taken already gets none.
+func (c *Composer) claimNames(services []ServiceConfig) {
+	for _, title := range fixedNames(&c.options) {
+		c.owners[title] = ""
+	}
+	for _, spec := range services {
+		names := spec.names()
+		free := !slices.ContainsFunc(names, func(n string) bool { _, taken := c.owners[n]; return taken })
+		if !free && !spec.Options.Disabled {
+			spec.Options.Disabled = true
+		}
+		for _, n := range names {
+			if free {
+				c.owners[n] = spec.Name
+			}
+		}
+		c.entries[spec.Name] = &entry{spec: spec}
+	}
+}
+
+// Recall tells the Composer, before the first snapshot, what an earlier run
+// left behind: the configuration file, for ids and for services about which
+// nothing is known yet, and the state. Either may be empty.
+func (c *Composer) Recall(previous []byte, state State) {
+	for _, s := range SplitStanzas(previous) {
+		c.stanzas[s.Title] = s
+	}
+	for _, e := range c.entries {
+		e.recall = c.stanzas["backend "+c.previousBackend(e)].serverIDs()
+	}
+	for _, svc := range state {
+		e := c.entries[svc.Service]
+		if e == nil {
+			continue
+		}
+		for _, m := range svc.Servers {
+			e.servers = append(e.servers, known{Remembered: m})
+		}
+	}
+}
+
+// previousBackend names the service's backend in the previous file: the one
+// its frontend named, since the registry may have changed it.
+func (c *Composer) previousBackend(e *entry) string {
+	if f, ok := c.stanzas["frontend "+legalName(e.spec.Name)]; ok {
+		if name := f.defaultBackend(); name != "" {
+			return name
+		}
+	}
+	return legalName(e.spec.Options.backendName(e.spec.Name))
+}
+
+// Compose returns the model of s. Only services that changed, or whose
+// remembered servers are to be forgotten by now, are done again.
+func (c *Composer) Compose(s service.Snapshot, now time.Time) Model {
+	m := Model{
+		Preamble: c.preamble,
+		Sections: make([]*Section, 0, len(s.Services)),
+		Warnings: c.warnings,
+	}
+	for _, svc := range s.Services {
+		e := c.entries[svc.Name]
+		if e == nil {
+			e = &entry{spec: ServiceConfig{Name: svc.Name}}
+			c.entries[svc.Name] = e
+		}
+		if e.service != svc || !e.expires.IsZero() && !now.Before(e.expires) {
+			e.section = c.section(e, svc, now)
+			e.service = svc
+		}
+		if e.section != nil {
+			m.Sections = append(m.Sections, e.section)
+		}
+	}
+	if c.options.SharedFrontend != nil {
+		m.SharedFrontend = c.sharedFrontend(m.Sections)
+	}
+	return m
+}
+
+// NextExpiry tells when Compose must be called again although no snapshot
+// came, because a remembered server is to be forgotten; zero = not at all.
+func (c *Composer) NextExpiry() time.Time {
+	var next time.Time
+	for _, e := range c.entries {
+		if !e.expires.IsZero() && (next.IsZero() || e.expires.Before(next)) {
+			next = e.expires
+		}
+	}
+	return next
+}
+
+// State returns what to write into the state file.
+func (c *Composer) State(s service.Snapshot, now time.Time) State {
+	state := make(State, 0, len(s.Services))
+	for _, svc := range s.Services {
+		e := c.entries[svc.Name]
+		if e == nil {
+			continue
+		}
+		one := ServiceState{Service: svc.Name, Config: e.spec.Raw, Servers: make([]Remembered, 0, len(e.servers))}
+		if e.fromData != nil {
+			one.Config = compacted([]byte(e.data))
+		}
+		for _, k := range e.servers {
+			if k.live {
+				k.Seen = now
+			}
+			one.Servers = append(one.Servers, k.Remembered)
+		}
+		state = append(state, one)
+	}
+	return state
+}
+
+// section makes the service's section; nil when there is none.
+func (c *Composer) section(e *entry, svc *service.Service, now time.Time) *Section {
+	l := c.layout(e, svc)
+	if l.disabled {
+		return nil
+	}
+	sec := &Section{
+		Service:      svc.Name,
+		Rev:          svc.Rev,
+		FrontendName: l.frontendName,
+		BackendName:  l.backendName,
+		Shared:       l.shared,
+		Warnings:     slices.Clip(l.warnings),
+	}
+	if e.dataFault != "" {
+		sec.Warnings = append(sec.Warnings, Warning{Service: svc.Name, Section: "options from the registry", Reason: e.dataFault})
+	}
+	if svc.Origin == service.Unknown && c.carry(e, sec) {
+		return sec
+	}
+	sec.Frontend, sec.Backend = l.frontend, l.backend
+	e.learn(svc.Backends, l, c.ttl(), now)
+	sec.Servers = c.serversOf(e, l, func(reason string) {
+		sec.Warnings = append(sec.Warnings, Warning{Service: svc.Name, Section: "server", Reason: reason})
+	})
+	text := append(make([]byte, 0, len(l.head)+len(sec.Servers)*128), l.head...)
+	for i := range sec.Servers {
+		text = append(sec.Servers[i].appendLine(append(text, '\t')), '\n')
+	}
+	sec.Text = slices.Clip(text)
+	return sec
+}
+
+// carry takes the service's text over from the previous file, if it is there.
+func (c *Composer) carry(e *entry, sec *Section) bool {
+	back, ok := c.stanzas["backend "+c.previousBackend(e)]
+	if !ok {
+		return false
+	}
+	front, hasFront := c.stanzas["frontend "+legalName(e.spec.Name)]
+	sec.Carried, sec.FrontendName = true, ""
+	if hasFront {
+		sec.FrontendName = legalName(e.spec.Name)
+		sec.Text = append(append(sec.Text, '\n'), front.Text...)
+	}
+	sec.BackendName = c.previousBackend(e)
+	sec.Text = append(append(sec.Text, '\n'), back.Text...)
+	return true
+}
+
+// ttl returns how long servers are remembered; 0 = not at all.
+func (c *Composer) ttl() time.Duration {
+	if c.options.StateFilePath == "" {
+		return 0
+	}
+	return c.options.StateFileTTL.Duration()
+}
+
+// sharedFrontend renders the shared frontend: the top-level lines, then each
+// service's.
+func (c *Composer) sharedFrontend(sections []*Section) []byte {
+	var out bytes.Buffer
+	out.WriteString("\nfrontend " + sharedName + "\n")
+	write := func(lines []string) {
+		for _, line := range lines {
+			out.WriteByte('\t')
+			out.WriteString(line)
+			out.WriteByte('\n')
+		}
+	}
+	write(c.sharedTop)
+	for _, s := range sections {
+		write(s.Shared)
+	}
+	return out.Bytes()
+}
+

@@ -1,0 +1,130 @@
+package haproxy
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// claim is one server's wish for an id.
+type claim struct {
+	server   *Server
+	live     bool
+	asked    int // haproxy_server_id; 0 = none
+	recalled int // what it had before; 0 = nothing
+}
+
+// assignIDs gives each server an id of its own: the one in its options, the one
+// asked for, the one it had, and live servers without any the lowest that is
+// free below limit. Of two that want the same, the first keeps it, live ones
+// before remembered ones; the other is treated as if it had not asked.
+func assignIDs(claims []claim, reserved map[int]bool, limit int, warn func(reason string)) {
+	used := make(map[int]bool, len(claims)+len(reserved))
+	for id := range reserved {
+		used[id] = true
+	}
+	grant := func(c *claim, id int) bool {
+		if id <= 0 || id > math.MaxInt32 || used[id] {
+			return false
+		}
+		used[id] = true
+		c.server.ID = id
+		return true
+	}
+	pass := func(live bool, give func(*claim)) {
+		for i := range claims {
+			if c := &claims[i]; c.live == live && c.server.ID == 0 {
+				give(c)
+			}
+		}
+	}
+	explicit := func(c *claim) {
+		ids := idWords(c.server.Options)
+		if len(ids) == 0 {
+			return
+		}
+		if id, err := strconv.Atoi(ids[0]); err == nil && len(ids) == 1 && grant(c, id) {
+			return
+		}
+		c.server.Options = cutID(c.server.Options)
+		warn(fmt.Sprintf("server %s: id %.40q in its options is no free id, another is given", c.server.Name, ids))
+	}
+	asked := func(c *claim) {
+		if c.asked != 0 && !grant(c, c.asked) {
+			warn(fmt.Sprintf("server %s: haproxy_server_id %d is no free id, another is given", c.server.Name, c.asked))
+		}
+	}
+	recalled := func(c *claim) { grant(c, c.recalled) }
+	for _, give := range []func(*claim){explicit, asked, recalled} {
+		pass(true, give)
+		pass(false, give)
+	}
+	next := 1
+	pass(true, func(c *claim) {
+		for used[next] {
+			next++
+		}
+		if next >= limit {
+			warn(fmt.Sprintf("server %s: no id below max_server_id %d is free, it gets none", c.server.Name, limit))
+			return
+		}
+		grant(c, next)
+	})
+}
+
+// idWords returns the words behind each "id" of options.
+func idWords(options string) []string {
+	if !hasWord(options, "id") {
+		return nil
+	}
+	var ids []string
+	words := strings.Fields(options)
+	for i := 0; i < len(words); i++ {
+		if words[i] != "id" {
+			continue
+		}
+		if i++; i < len(words) {
+			ids = append(ids, words[i])
+		} else {
+			ids = append(ids, "")
+		}
+	}
+	return ids
+}
+
+// cutID removes every id and the word behind it, so that options ask for none.
+func cutID(options string) string {
+	words := strings.Fields(options)
+	var kept []string
+	for i := 0; i < len(words); i++ {
+		if words[i] == "id" {
+			i++
+			continue
+		}
+		kept = append(kept, words[i])
+	}
+	return " " + strings.Join(kept, " ")
+}
+
+// takenBy collects the names and ids of hand-written server lines, which ours
+// must leave alone.
+func takenBy(lines []string) taken {
+	t := taken{}
+	for _, line := range lines {
+		words := strings.Fields(line)
+		if len(words) < 2 || words[0] != "server" {
+			continue
+		}
+		if t.names == nil {
+			t = taken{names: map[string]bool{}, ids: map[int]bool{}}
+		}
+		t.names[words[1]] = true
+		for _, word := range idWords(line) {
+			if id, err := strconv.Atoi(word); err == nil {
+				t.ids[id] = true
+			}
+		}
+	}
+	return t
+}

@@ -1,0 +1,161 @@
+package haproxy
+
+import (
+	"strings"
+
+	"smartstack/internal/config"
+)
+
+// layout is what a service's options say about its part of the file; the
+// servers are not in it. It is immutable and reused until the options change.
+type layout struct {
+	frontendName  string // empty = no frontend
+	backendName   string
+	frontend      []string // with bind and default_backend
+	backend       []string
+	shared        []string
+	head          []byte // the rendered text up to the servers
+	serverOptions string
+	bare          bool // no server_options at all: not even the space before them
+	order         string
+	cookies       bool
+	hashedCookies bool
+	weights       bool
+	disabled      bool
+	taken         taken
+	warnings      []Warning
+}
+
+// taken is what hand-written server lines of a backend use up.
+type taken struct {
+	names map[string]bool
+	ids   map[int]bool
+}
+
+// newLayout turns a service's options into a layout. foreign says that they
+// come from a registry; then o.check has been passed.
+func newLayout(top *Options, service string, o *ServiceOptions, foreign bool) *layout {
+	sift := &sifter{service: service, foreign: foreign}
+	l := &layout{
+		serverOptions: o.ServerOptions.Value,
+		bare:          o.ServerOptions.Null || foreign && !o.ServerOptions.Set,
+		order:         o.BackendOrder,
+		hashedCookies: o.CookieValueMethod == "hash",
+		weights:       top.UseNerveWeights,
+		disabled:      o.Disabled,
+	}
+	if o.UseNerveWeights.Set && !o.UseNerveWeights.Null {
+		l.weights = o.UseNerveWeights.Value
+	}
+	l.backendName = l.name(sift, "backend", o.backendName(service))
+	l.backend = append(sift.own("backend", backend, o.Backend), sift.listen(backend, o.Listen, true)...)
+	l.cookies = true
+	for _, line := range l.backend {
+		l.cookies = l.cookies && line != "mode tcp"
+	}
+	l.taken = takenBy(l.backend)
+	if o.Port.Set {
+		l.frontendName = l.name(sift, "frontend", service)
+		l.frontend = append(sift.own("frontend", frontend, o.Frontend), sift.listen(frontend, o.Listen, false)...)
+		l.frontend = append(l.frontend, bindLine(top, o), "default_backend "+l.backendName)
+		l.head = appendSection([]byte("\n"), "frontend "+l.frontendName, l.frontend)
+	}
+	l.head = appendSection(append(l.head, '\n'), "backend "+l.backendName, l.backend)
+	switch {
+	case len(o.SharedFrontend) > 0 && top.SharedFrontend == nil:
+		sift.warn("shared_frontend", "is left out, because the top-level haproxy section has no shared_frontend")
+	default:
+		l.shared = sift.own("shared_frontend", frontend, o.SharedFrontend)
+	}
+	l.warnings = sift.warnings
+	return l
+}
+
+// name maps a service's name to one that HAProxy takes.
+func (l *layout) name(sift *sifter, kind, name string) string {
+	legal := legalName(name)
+	if legal != name {
+		sift.warn(kind, "is named %q, because HAProxy does not take the name %.200q", legal, name)
+	}
+	return legal
+}
+
+func (o *ServiceOptions) backendName(service string) string {
+	if o.BackendName != "" {
+		return o.BackendName
+	}
+	return service
+}
+
+// bindLine is the service's bind line: the address alone when the port is
+// null, as for the path of a socket.
+func bindLine(top *Options, o *ServiceOptions) string {
+	address := "localhost"
+	switch {
+	case o.BindAddress != "":
+		address = o.BindAddress
+	case top.BindAddress != "":
+		address = top.BindAddress
+	}
+	line := "bind " + address
+	if !o.Port.Null && o.Port.Value != "" {
+		line += ":" + o.Port.Value
+	}
+	if o.BindOptions != "" {
+		line += " " + o.BindOptions
+	}
+	return line
+}
+
+// check says what is wrong with values that end up as words on our own lines.
+func (o *ServiceOptions) check(fault func(key, format string, args ...any)) {
+	if p := o.Port; p.Set && !p.Null && p.Value != "" && !isPortRange(p.Value) {
+		fault("port", "want a port between 1 and 65535, got %.80q", p.Value)
+	}
+	word := func(key, value string) {
+		if value != "" && (len(strings.Fields(value)) != 1 || lineFault(value) != "") {
+			fault(key, "want one word, got %.80q", value)
+		}
+	}
+	word("bind_address", o.BindAddress)
+	word("backend_name", o.BackendName)
+	text := func(key, value string) {
+		if reason := lineFault(value); reason != "" {
+			fault(key, "%.80q %s", value, reason)
+		}
+	}
+	text("bind_options", o.BindOptions)
+	text("server_options", o.ServerOptions.Value)
+	for _, p := range []struct{ key, value string }{
+		{"server_port_override", o.ServerPortOverride}, {"server_backup_port", o.ServerBackupPort},
+	} {
+		if p.value != "" && !isPort(p.value) {
+			fault(p.key, "want a port between 1 and 65535, got %.80q", p.value)
+		}
+	}
+}
+
+// Validate reports what the tags of ServiceOptions cannot say.
+func (o *ServiceOptions) Validate(n *config.Node, r *config.Report) {
+	o.check(func(key, format string, args ...any) { r.Fault(n.Get(key), format, args...) })
+	switch o.BackendOrder {
+	case "", orderAscending, orderDescending, orderAsFound, "shuffle":
+	default:
+		r.Warn(n.Get("backend_order"), "want asc, desc or no_shuffle, got %q: the servers are shuffled", o.BackendOrder)
+	}
+	switch o.CookieValueMethod {
+	case "", "name", "hash":
+	default:
+		r.Warn(n.Get("cookie_value_method"), "want name or hash, got %q: the name is used", o.CookieValueMethod)
+	}
+}
+
+// legalName replaces what HAProxy refuses in the name of a section or a server.
+func legalName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_.:-", r) {
+			return r
+		}
+		return '_'
+	}, name)
+}

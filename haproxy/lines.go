@@ -1,0 +1,170 @@
+package haproxy
+
+import (
+	"fmt"
+	"strings"
+)
+
+// normalise brings a line into the form that keywords are compared with:
+// single spaces, lower case.
+func normalise(line string) string {
+	return strings.ToLower(strings.Join(strings.Fields(line), " "))
+}
+
+// lineFault tells why a text from a registry must not stand in the file; empty
+// means that it may. It keeps to itself: no line break, no other control
+// character, no open quote and no comment that would swallow what we write
+// behind it.
+func lineFault(line string) string {
+	var quote byte
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; {
+		case c < ' ' && c != '\t' || c == 0x7f:
+			return "holds a line break or another control character"
+		case c == '\\' && quote != '\'':
+			if i++; i == len(line) {
+				return "ends in a backslash"
+			}
+			if line[i] < ' ' {
+				return "holds a line break or another control character"
+			}
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+		case c == '"' || c == '\'':
+			quote = c
+		case c == '#':
+			return "holds a comment"
+		}
+	}
+	if quote != 0 {
+		return "leaves a quote open"
+	}
+	return ""
+}
+
+// firstWordFault tells why a line must not stand in a section, judged by its
+// first word: HAProxy resolves quotes and escapes before it looks for the
+// title of a section, so only plain words may stand there.
+func firstWordFault(normalised string) string {
+	word, _, _ := strings.Cut(normalised, " ")
+	for i := range len(word) {
+		if c := word[i]; !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
+			return "does not begin with a plain keyword"
+		}
+	}
+	if titles[word] {
+		return "would begin another section"
+	}
+	return ""
+}
+
+// splitLines undoes line breaks within the lines of a configuration file, as
+// in YAML's block texts.
+func splitLines(lines []string) []string {
+	var out []string
+	for _, l := range lines {
+		if !strings.ContainsAny(l, "\r\n") {
+			out = append(out, l)
+			continue
+		}
+		for part := range strings.Lines(l) {
+			if part = strings.TrimRight(part, "\r\n"); strings.TrimSpace(part) != "" {
+				out = append(out, part)
+			}
+		}
+	}
+	return out
+}
+
+// eraForms are directives of the originals' time that HAProxy refuses since
+// 2.1, and what means the same in every version.
+var eraForms = []struct{ old, now string }{
+	{"clitimeout", "timeout client"},
+	{"contimeout", "timeout connect"},
+	{"srvtimeout", "timeout server"},
+	{"timeout clitimeout", "timeout client"},
+	{"timeout contimeout", "timeout connect"},
+	{"timeout srvtimeout", "timeout server"},
+	{"redispatch", "option redispatch"},
+	{"redisp", "option redispatch"},
+	{"option forceclose", "option httpclose"},
+	{"block", "http-request deny"},
+}
+
+// mend returns line, or the form of it that HAProxy still takes.
+func mend(line string) string {
+	words := strings.Fields(line)
+	for _, form := range eraForms {
+		old := strings.Fields(form.old)
+		if len(words) >= len(old) && strings.EqualFold(strings.Join(words[:len(old)], " "), form.old) {
+			return strings.Join(append([]string{form.now}, words[len(old):]...), " ")
+		}
+	}
+	return line
+}
+
+// sifter sorts the lines of one service, or of the shared frontend.
+type sifter struct {
+	service  string
+	foreign  bool // the lines come from a registry
+	warnings []Warning
+}
+
+func (f *sifter) warn(where, format string, args ...any) {
+	f.warnings = append(f.warnings, Warning{Service: f.service, Section: where, Reason: fmt.Sprintf(format, args...)})
+}
+
+// sift returns the lines that may stand in a section, as they were written.
+// where names the option for the warnings; blank lines and comments go without
+// one. accepts says whether a normalised line belongs into the section, wrong
+// why one that does not is worth a warning (empty = it is not).
+func (f *sifter) sift(where string, lines []string, accepts func(string) bool, wrong func(string) string) []string {
+	var out []string
+	if !f.foreign {
+		lines = splitLines(lines)
+	}
+	for _, line := range lines {
+		plain := normalise(line)
+		if plain == "" || plain[0] == '#' {
+			continue
+		}
+		reason := firstWordFault(plain)
+		if f.foreign && reason == "" {
+			reason = lineFault(line)
+		}
+		switch {
+		case reason != "":
+			f.warn(where, "line %.200q %s, left out", line, reason)
+		case accepts(plain):
+			out = append(out, mend(line))
+		default:
+			if why := wrong(plain); why != "" {
+				f.warn(where, "line %.200q %s, left out", line, why)
+			}
+		}
+	}
+	return out
+}
+
+// own sifts the lines of an option that belongs to section s alone.
+func (f *sifter) own(where string, s section, lines []string) []string {
+	return f.sift(where, lines, s.accepts, func(string) string { return "is not for a " + string(s) })
+}
+
+// listen picks the listen lines for section s. Both sections pick from the
+// same lines; say is true for the one that reports the lines that none takes.
+func (f *sifter) listen(s section, lines []string, say bool) []string {
+	quiet := sifter{service: f.service, foreign: f.foreign}
+	out := quiet.sift("listen", lines, s.accepts, func(plain string) string {
+		if known(plain) {
+			return ""
+		}
+		return "is neither for a frontend nor for a backend"
+	})
+	if say {
+		f.warnings = append(f.warnings, quiet.warnings...)
+	}
+	return out
+}

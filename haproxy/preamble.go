@@ -1,0 +1,116 @@
+package haproxy
+
+import (
+	"strconv"
+	"strings"
+)
+
+// defaultGlobal is the global section where the configuration has none.
+func defaultGlobal(o *Options) []string {
+	lines := []string{
+		"log 127.0.0.1 local0", // the local syslog, as in the original's samples
+	}
+	for _, path := range o.SocketFilePath {
+		// level admin lets us change servers, expose-fd listeners lets a new
+		// process take over the old one's listening sockets.
+		lines = append(lines, "stats socket "+path+" mode 660 level admin expose-fd listeners")
+	}
+	if len(o.SocketFilePath) > 0 {
+		lines = append(lines, "stats timeout 1h") // our connection to the socket stays open
+	}
+	return lines
+}
+
+// defaultDefaults is the defaults section where the configuration has none.
+func defaultDefaults() []string {
+	return []string{
+		"log global",
+		"mode http",                // services of another kind say "mode tcp" themselves
+		"option dontlognull",       // port scans and health checks are not worth a log line
+		"option redispatch",        // the last retry goes to another server
+		"retries 3",                // a refused connection is tried again
+		"timeout connect 5s",       // a connection to a server in the same network
+		"timeout client 1m",        // an idle client
+		"timeout server 1m",        // an answer that does not come
+		"balance roundrobin",       // allows servers to be added at run time
+		"timeout check 5s",         // a health check that connects but is not answered
+		"timeout queue 30s",        // then 503, while the client still waits
+		"timeout http-request 10s", // a request's headers
+	}
+}
+
+// preamble renders the blank line after the header, global, defaults and the
+// extra sections, whose lines are written as they are.
+func preamble(o *Options) []byte {
+	global, defaults := o.Global, o.Defaults
+	if global == nil {
+		global = defaultGlobal(o)
+	}
+	if defaults == nil {
+		defaults = defaultDefaults()
+	}
+	b := appendSection([]byte("\n"), "global", global)
+	b = appendSection(b, "defaults", mendAll(defaults))
+	for _, extra := range o.ExtraSections {
+		title, bind := rewriteTitle(extra.Key)
+		lines := extra.Value
+		if bind != "" {
+			lines = append([]string{bind}, lines...)
+		}
+		b = appendSection(append(b, '\n'), title, mendAll(lines))
+	}
+	return b
+}
+
+// appendSection writes a title and its lines, one tab before each.
+func appendSection(b []byte, title string, lines []string) []byte {
+	b = append(append(b, title...), '\n')
+	for _, line := range splitLines(lines) {
+		b = append(append(append(b, '\t'), line...), '\n')
+	}
+	return b
+}
+
+func mendAll(lines []string) []string {
+	out := make([]string, 0, len(lines))
+	for _, line := range splitLines(lines) {
+		out = append(out, mend(line))
+	}
+	return out
+}
+
+// rewriteTitle takes the address out of titles such as "listen stats :1937",
+// which HAProxy refuses since 2.3, and returns the bind line for it.
+func rewriteTitle(title string) (rest, bind string) {
+	words := strings.Fields(title)
+	if len(words) != 3 || words[0] != "listen" && words[0] != "frontend" || !looksLikeAddress(words[2]) {
+		return title, ""
+	}
+	return words[0] + " " + words[1], "bind " + words[2]
+}
+
+// looksLikeAddress recognises [address]:port[-port], several of them between
+// commas, and socket paths.
+func looksLikeAddress(word string) bool {
+	for part := range strings.SplitSeq(word, ",") {
+		if strings.HasPrefix(part, "/") || isSocketAddress(part) {
+			continue
+		}
+		i := strings.LastIndexByte(part, ':')
+		if i < 0 || !isPortRange(part[i+1:]) {
+			return false
+		}
+	}
+	return true
+}
+
+// isPortRange accepts what HAProxy takes for the port of a bind line.
+func isPortRange(s string) bool {
+	low, high, isRange := strings.Cut(s, "-")
+	return isPort(low) && (!isRange || isPort(high))
+}
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
+}

@@ -1,0 +1,184 @@
+package haproxy
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// shownServers is how many servers one reason names.
+const shownServers = 3
+
+// content is what a configuration file says, by who says it. Contents are
+// compared without comments and blank lines.
+type content struct {
+	preamble []byte
+	stanzas  map[string][]byte // the frontend and backend of each service
+	shared   []byte
+}
+
+// contentOf returns what the rendered m says.
+func contentOf(m Model) content {
+	c := content{preamble: m.Preamble, shared: m.SharedFrontend, stanzas: make(map[string][]byte, len(m.Sections))}
+	for _, s := range m.Sections {
+		c.stanzas[s.Service] = s.Text
+	}
+	return c
+}
+
+// reasons says, one sentence per service, why a HAProxy that has loaded the
+// old content does not run the new one. nil means that there is no difference
+// that HAProxy would notice.
+func reasons(old, now content) []string {
+	var list []string
+	if !sameLines(old.preamble, now.preamble) {
+		list = append(list, "global, defaults or extra sections changed")
+	}
+	names := make([]string, 0, len(now.stanzas))
+	for name := range now.stanzas {
+		names = append(names, name)
+	}
+	for name := range old.stanzas {
+		if _, still := now.stanzas[name]; !still {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		before, was := old.stanzas[name]
+		after, is := now.stanzas[name]
+		switch {
+		case !was:
+			list = append(list, "service "+name+": added")
+		case !is:
+			list = append(list, "service "+name+": removed")
+		default:
+			if change := stanzaChange(before, after); change != "" {
+				list = append(list, "service "+name+": "+change)
+			}
+		}
+	}
+	if !sameLines(old.shared, now.shared) {
+		list = append(list, "shared frontend changed")
+	}
+	return list
+}
+
+// stanza is the text of one service, taken apart.
+type stanza struct {
+	lines   []string // all but the servers, comments and blank lines
+	names   []string // the servers, in order
+	servers map[string]string
+}
+
+func newStanza(text []byte) stanza {
+	st := stanza{servers: map[string]string{}}
+	for line := range significantLines(text) {
+		name, isServer := serverOf(line)
+		if !isServer {
+			st.lines = append(st.lines, line)
+			continue
+		}
+		st.names = append(st.names, name)
+		st.servers[name] = line
+	}
+	return st
+}
+
+// serverOf returns the name on a server line.
+func serverOf(line string) (name string, ok bool) {
+	rest, ok := strings.CutPrefix(line, "server ")
+	if !ok {
+		return "", false
+	}
+	name, _, _ = strings.Cut(strings.TrimLeft(rest, " "), " ")
+	return name, name != ""
+}
+
+// stanzaChange says what HAProxy would notice between two texts of one
+// service; empty = nothing.
+func stanzaChange(old, now []byte) string {
+	if bytes.Equal(old, now) {
+		return ""
+	}
+	a, b := newStanza(old), newStanza(now)
+	var changes []string
+	if !slices.Equal(a.lines, b.lines) {
+		changes = append(changes, "frontend or backend options changed")
+	}
+	var added, removed, changed []string
+	for _, name := range b.names {
+		if line, there := a.servers[name]; !there {
+			added = append(added, name)
+		} else if line != b.servers[name] {
+			changed = append(changed, name)
+		}
+	}
+	for _, name := range a.names {
+		if _, still := b.servers[name]; !still {
+			removed = append(removed, name)
+		}
+	}
+	changes = appendServers(changes, "added", added)
+	changes = appendServers(changes, "removed", removed)
+	changes = appendServers(changes, "changed", changed)
+	if len(changes) == 0 && !slices.Equal(a.names, b.names) {
+		changes = append(changes, "order of servers changed")
+	}
+	return strings.Join(changes, ", ")
+}
+
+func appendServers(changes []string, what string, names []string) []string {
+	switch n := len(names); {
+	case n == 0:
+		return changes
+	case n == 1:
+		return append(changes, "server "+what+" "+names[0])
+	case n <= shownServers:
+		return append(changes, fmt.Sprintf("%d servers %s: %s", n, what, strings.Join(names, " ")))
+	default:
+		return append(changes, fmt.Sprintf("%d servers %s: %s …", n, what, strings.Join(names[:shownServers], " ")))
+	}
+}
+
+// sameStructure reports whether two texts of one service differ in their
+// servers at most, which is what can be changed over the socket.
+func sameStructure(old, now []byte) bool {
+	return bytes.Equal(old, now) || slices.Equal(newStanza(old).lines, newStanza(now).lines)
+}
+
+// sameLines compares two texts as HAProxy reads them.
+func sameLines(a, b []byte) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	var left []string
+	for line := range significantLines(a) {
+		left = append(left, line)
+	}
+	i := 0
+	for line := range significantLines(b) {
+		if i >= len(left) || left[i] != line {
+			return false
+		}
+		i++
+	}
+	return i == len(left)
+}
+
+// significantLines yields the lines that are neither blank nor a comment,
+// without the white space around them.
+func significantLines(text []byte) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for line := range bytes.Lines(text) {
+			line = bytes.TrimSpace(line)
+			if len(line) == 0 || line[0] == '#' {
+				continue
+			}
+			if !yield(string(line)) {
+				return
+			}
+		}
+	}
+}

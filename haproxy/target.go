@@ -1,0 +1,237 @@
+package haproxy
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"smartstack/internal/atomicfile"
+)
+
+// defaultMode is the mode of a file that was not there before.
+const defaultMode = 0o644
+
+// target is the file that HAProxy reads. A symbolic link is followed at every
+// write: the file it leads to is replaced and the link stays. Mode and owner
+// of an existing file are kept. Its directory is opened afresh for every step,
+// so that one which was taken away and came back is no lasting fault.
+type target struct {
+	path string // as configured
+	lock *os.File
+}
+
+// stamp tells whether a file is still the one that was written.
+type stamp struct {
+	dev, ino uint64
+	size     int64
+	modified time.Time
+}
+
+// place opens the directory of the file that path leads to.
+func (t *target) place() (dir *os.Root, name string, err error) {
+	path, err := filepath.EvalSymlinks(t.path)
+	if errors.Is(err, fs.ErrNotExist) { // the file, or what the link leads to, is yet to be made
+		path = t.path
+		if to, linkErr := os.Readlink(t.path); linkErr == nil {
+			if path = to; !filepath.IsAbs(to) {
+				path = filepath.Join(filepath.Dir(t.path), to)
+			}
+		}
+	} else if err != nil {
+		return nil, "", err
+	}
+	if dir, err = os.OpenRoot(filepath.Dir(path)); err != nil {
+		return nil, "", fmt.Errorf("directory of %s: %w", t.path, err)
+	}
+	return dir, filepath.Base(path), nil
+}
+
+// claim takes the lock that keeps a second synapse away from the file, and
+// holds it until release. It is cheap when the lock is already held.
+func (t *target) claim() error {
+	dir, name, err := t.place()
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	// A directory of its own: Prepare tidies old files away, but not directories.
+	file := filepath.Join(atomicfile.DefaultStage, "lock", name)
+	if t.holds(dir, file) {
+		return nil
+	}
+	t.release()
+	if err := atomicfile.Prepare(dir, name, atomicfile.Options{}); err != nil {
+		return err
+	}
+	if err := dir.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return fmt.Errorf("lock of %s: %w", t.path, err)
+	}
+	lock, err := dir.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return fmt.Errorf("lock of %s: %w", t.path, err)
+	}
+	if err := takeLock(lock, t.path); err != nil {
+		return errors.Join(err, lock.Close())
+	}
+	t.lock = lock
+	return nil
+}
+
+// holds reports whether the lock is held and still the file that everyone
+// else would try to lock.
+func (t *target) holds(dir *os.Root, file string) bool {
+	if t.lock == nil {
+		return false
+	}
+	ours, err := t.lock.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := dir.Stat(file)
+	return err == nil && os.SameFile(ours, there)
+}
+
+func takeLock(lock *os.File, path string) error {
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return fmt.Errorf("lock of %s: %w", path, err)
+		}
+		var by [32]byte
+		n, _ := lock.ReadAt(by[:], 0) // without a number the message is still true
+		return fmt.Errorf("%s is already written by another synapse, process %s: stop it, or give each its own config_file_path",
+			path, strings.TrimSpace(string(by[:n])))
+	}
+	// The number is only for people; the lock does not depend on it.
+	if err := lock.Truncate(0); err == nil {
+		_, _ = lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	return nil
+}
+
+// release gives the lock back.
+func (t *target) release() {
+	if t.lock != nil {
+		_ = t.lock.Close()
+		t.lock = nil
+	}
+}
+
+// read returns the file and its stamp. A file that is not there is empty and
+// has the zero stamp.
+func (t *target) read() ([]byte, stamp, error) {
+	dir, name, err := t.place()
+	if err != nil {
+		return nil, stamp{}, err
+	}
+	defer dir.Close()
+	s, _, err := stampOf(dir, name)
+	if err != nil || s == (stamp{}) {
+		return nil, s, err
+	}
+	text, err := dir.ReadFile(name)
+	if err != nil {
+		return nil, stamp{}, fmt.Errorf("reading %s: %w", t.path, err)
+	}
+	return text, s, nil
+}
+
+// stat returns the file's stamp now; the zero stamp when there is none.
+func (t *target) stat() (stamp, error) {
+	dir, name, err := t.place()
+	if err != nil {
+		return stamp{}, err
+	}
+	defer dir.Close()
+	s, _, err := stampOf(dir, name)
+	return s, err
+}
+
+// stage writes text beside the file, ready to take its place.
+func (t *target) stage(text []byte) (*staged, error) {
+	dir, name, err := t.place()
+	if err != nil {
+		return nil, err
+	}
+	_, info, err := stampOf(dir, name)
+	if err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	mode := fs.FileMode(defaultMode)
+	if info != nil {
+		mode = info.Mode().Perm()
+	}
+	s, err := atomicfile.Stage(dir, name, text, mode, atomicfile.Options{})
+	if err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	keepOwner(s.Path(), info)
+	return &staged{Staged: s, dir: dir, name: name}, nil
+}
+
+// keepOwner gives the new file the old one's owner. Only root can do that to
+// a stranger's file; for everyone else the file becomes ours, as it would
+// have with the originals.
+func keepOwner(path string, old fs.FileInfo) {
+	if old == nil {
+		return
+	}
+	if sys, ok := old.Sys().(*syscall.Stat_t); ok && (int(sys.Uid) != os.Geteuid() || int(sys.Gid) != os.Getegid()) {
+		_ = os.Chown(path, int(sys.Uid), int(sys.Gid))
+	}
+}
+
+// staged is a text that waits beside the file. Its owner calls commit or
+// discard, once.
+type staged struct {
+	*atomicfile.Staged
+	dir  *os.Root
+	name string
+}
+
+// commit puts the text in the file's place and returns its stamp.
+func (s *staged) commit() (stamp, error) {
+	defer s.dir.Close()
+	if err := s.Commit(); err != nil {
+		if errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.EXDEV) {
+			err = fmt.Errorf("%w (is the file itself a mount? mount its directory instead)", err)
+		}
+		return stamp{}, err
+	}
+	now, _, err := stampOf(s.dir, s.name)
+	return now, err
+}
+
+func (s *staged) discard() error {
+	return errors.Join(s.Discard(), s.dir.Close())
+}
+
+func stampOf(dir *os.Root, name string) (stamp, fs.FileInfo, error) {
+	info, err := dir.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return stamp{}, nil, nil
+	}
+	if err != nil {
+		return stamp{}, nil, fmt.Errorf("looking at %s: %w", filepath.Join(dir.Name(), name), err)
+	}
+	if !info.Mode().IsRegular() {
+		return stamp{}, nil, fmt.Errorf("%s is no file but %v: config_file_path must name a file", filepath.Join(dir.Name(), name), kindOf(info.Mode()))
+	}
+	s := stamp{size: info.Size(), modified: info.ModTime()}
+	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
+		s.dev, s.ino = uint64(sys.Dev), sys.Ino
+	}
+	return s, info, nil
+}
+
+func kindOf(mode fs.FileMode) string {
+	if mode.IsDir() {
+		return "a directory"
+	}
+	return "of mode " + mode.String()
+}
