@@ -48,7 +48,7 @@ type Node struct {
 	src    *source
 	at     place
 	parent *Node
-	name   string // the step from the parent: a key, or "[3]"
+	name   string // the step from the parent: a key, or an index
 }
 
 // key is one key of an object and where it is written.
@@ -66,6 +66,13 @@ type source struct {
 	name     string
 	prefix   string // path of the root, for files of service_conf_dir
 	warnings []Fault
+}
+
+// warn notes f; a file with thousands of oddities is told about the first ones.
+func (s *source) warn(f Fault) {
+	if len(s.warnings) < 1000 {
+		s.warnings = append(s.warnings, f)
+	}
 }
 
 // Kind returns what n holds; a nil Node is Null.
@@ -140,20 +147,37 @@ func (n *Node) Path() string {
 	if n.parent == nil {
 		return n.src.prefix
 	}
+	if n.parent.kind == List {
+		return n.parent.Path() + "[" + n.name + "]"
+	}
 	return joinPath(n.parent.Path(), n.name)
 }
 
-// joinPath appends one step to a path; keys that would be read as several steps
+// joinPath appends a key to a path; keys that would be read as several steps
 // are quoted.
-func joinPath(path, step string) string {
+func joinPath(path, key string) string {
+	key = clip(key)
 	switch {
-	case strings.HasPrefix(step, "[") && strings.HasSuffix(step, "]"):
-		return path + step
-	case step == "" || strings.ContainsAny(step, ". []\"\t\n"):
-		return path + "[" + strconv.Quote(step) + "]"
+	case key == "" || strings.ContainsAny(key, ". []\"\t\r\n"):
+		return path + "[" + strconv.Quote(key) + "]"
 	case path == "":
-		return step
+		return key
 	default:
-		return path + "." + step
+		return path + "." + key
 	}
+}
+
+// addKey gives the object n a key; a key that is there already keeps its rank
+// and gets the new value, as in Ruby. It returns the older place, if any.
+// index is n's own, for objects with many keys.
+func (n *Node) addKey(k key, value *Node, index map[string]int) (older place, replaced bool) {
+	if i, ok := index[k.name]; ok {
+		older = n.keys[i].at
+		n.keys[i], n.items[i] = k, value
+		return older, true
+	}
+	index[k.name] = len(n.keys)
+	n.keys = append(n.keys, k)
+	n.items = append(n.items, value)
+	return place{}, false
 }

@@ -45,6 +45,7 @@ type Report struct {
 	Strict bool // warnings are faults
 
 	faults, warnings []Fault
+	heard            map[*source]bool
 }
 
 // Fault records that n is wrong; n may be nil when there is no place to name.
@@ -105,9 +106,13 @@ func (r *Report) warn(f Fault) {
 
 // hear takes over what was noticed while the file of n was read.
 func (r *Report) hear(n *Node) {
-	if n == nil {
+	if n == nil || r.heard[n.src] {
 		return
 	}
+	if r.heard == nil {
+		r.heard = map[*source]bool{}
+	}
+	r.heard[n.src] = true
 	for _, w := range n.src.warnings {
 		r.warn(w)
 	}

@@ -1,0 +1,56 @@
+package config
+
+import (
+	"bytes"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+var (
+	yamlError     = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
+	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced`)
+	// parserError matches what yaml.v3 says about the order of tokens. These
+	// messages count lines from 0 and name the line where the object or list
+	// begins, the others count from 1 and name the line of the fault.
+	parserError = regexp.MustCompile(`^did not find expected (?:key|node content|'-' indicator|',' or|<)`)
+)
+
+// syntaxFault finds the place that err of yaml.v3 means.
+func (y *yamlTree) syntaxFault(err error) Fault {
+	m := yamlError.FindStringSubmatch(err.Error())
+	if m == nil {
+		return y.text.fault(0, err.Error())
+	}
+	msg := "no valid YAML: " + m[2]
+	if anchor := unknownAnchor.FindStringSubmatch(m[2]); anchor != nil {
+		return y.text.fault(max(bytes.Index(y.seen, []byte("*"+anchor[1])), 0), msg)
+	}
+	line, _ := strconv.Atoi(m[1])
+	switch {
+	case !parserError.MatchString(m[2]):
+	case strings.Contains(m[2], "',' or"):
+		line++
+		msg += " for the bracket that opens here"
+	default:
+		line = y.failingLine(err, line+1)
+	}
+	off := y.offset(max(line, 1), 1)
+	_, blanks := firstByte(y.seen[off:])
+	return y.text.fault(off+blanks, msg)
+}
+
+// failingLine finds the line that makes the text invalid, from the line where
+// the broken value begins on: the first after which the text up to there fails
+// in the same way.
+func (y *yamlTree) failingLine(err error, from int) int {
+	const small = 1 << 20 // each step parses the text up to the line
+	if len(y.seen) > small || from >= len(y.lines) {
+		return from
+	}
+	return from + sort.Search(len(y.lines)-from, func(i int) bool {
+		_, _, e := decodeYAML(y.seen[:y.offset(from+i+1, 1)])
+		return e != nil && e.Error() == err.Error()
+	})
+}
