@@ -28,7 +28,7 @@ type Composer struct {
 	options  Options
 	seeded   mersenne
 	entries  map[string]*entry
-	owners   map[string]string // legal names of proxies, and which service has them
+	names    names
 	preamble []byte
 	stanzas  map[string]Stanza // of the previous file, by title
 
@@ -71,7 +71,6 @@ func NewComposer(o Options, services []ServiceConfig, host string) *Composer {
 		options:  o,
 		seeded:   newMersenne(seed),
 		entries:  make(map[string]*entry, len(services)),
-		owners:   map[string]string{},
 		preamble: preamble(&o),
 		stanzas:  map[string]Stanza{},
 	}
@@ -80,32 +79,15 @@ func NewComposer(o Options, services []ServiceConfig, host string) *Composer {
 		c.sharedTop = sift.own("shared_frontend", frontend, o.SharedFrontend)
 		c.warnings = sift.warnings
 	}
-	for _, clash := range Clashes(&o, services) {
-		c.warnings = append(c.warnings, clash)
-	}
-	c.claimNames(services)
-	return c
-}
-
-// claimNames records which service has which name, and makes the entries.
-// A service whose name is taken already gets none.
-func (c *Composer) claimNames(services []ServiceConfig) {
-	for _, title := range fixedNames(&c.options) {
-		c.owners[title] = ""
-	}
+	var clashes []Warning
+	c.names, clashes = claimAll(&o, services)
+	c.warnings = append(c.warnings, clashes...)
 	for _, spec := range services {
-		names := spec.names()
-		free := !slices.ContainsFunc(names, func(n string) bool { _, taken := c.owners[n]; return taken })
-		if !free && !spec.Options.Disabled {
-			spec.Options.Disabled = true
-		}
-		for _, n := range names {
-			if free {
-				c.owners[n] = spec.Name
-			}
-		}
+		spec.Options.Disabled = spec.Options.Disabled ||
+			slices.ContainsFunc(clashes, func(w Warning) bool { return w.Service == spec.Name })
 		c.entries[spec.Name] = &entry{spec: spec}
 	}
+	return c
 }
 
 // Recall tells the Composer, before the first snapshot, what an earlier run
@@ -239,7 +221,7 @@ func (c *Composer) section(e *entry, svc *service.Service, now time.Time) *Secti
 // carry takes the service's text over from the previous file, if it is there.
 func (c *Composer) carry(e *entry, sec *Section) bool {
 	back, ok := c.stanzas["backend "+c.previousBackend(e)]
-	if !ok {
+	if !ok || c.names.claim(e.spec.Name, []string{back.Title}) != "" {
 		return false
 	}
 	front, hasFront := c.stanzas["frontend "+legalName(e.spec.Name)]
@@ -279,4 +261,3 @@ func (c *Composer) sharedFrontend(sections []*Section) []byte {
 	}
 	return out.Bytes()
 }
-

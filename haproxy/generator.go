@@ -24,7 +24,7 @@ func (c *Composer) layout(e *entry, svc *service.Service) *layout {
 	}
 	options, err := decodeGenerator(e.spec.Name, raw)
 	if err == nil {
-		err = c.claimBackend(e, options)
+		err = c.claimNames(e, options)
 	}
 	if err != nil {
 		e.dataFault = "not used, the configured ones stay: " + err.Error()
@@ -62,21 +62,14 @@ func decodeGenerator(name string, raw []byte) (*ServiceOptions, error) {
 	if err := r.Err(); err != nil {
 		return nil, err
 	}
-	options.check(func(key, format string, args ...any) {
-		if err == nil {
-			err = fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...))
-		}
-	})
-	return options, err
+	return options, nil
 }
 
-// claimBackend takes the name of the backend for the service, unless another
-// proxy has it: a registry must not be able to make the file invalid.
-func (c *Composer) claimBackend(e *entry, o *ServiceOptions) error {
-	name := legalName(o.backendName(e.spec.Name))
-	if owner, taken := c.owners[name]; taken && owner != e.spec.Name {
-		return fmt.Errorf("backend_name: %q is the name of another proxy", name)
+// claimNames takes the names of the service's sections, unless another proxy
+// has them: a registry must not be able to make the file invalid.
+func (c *Composer) claimNames(e *entry, o *ServiceOptions) error {
+	if title := c.names.claim(e.spec.Name, o.titles(e.spec.Name)); title != "" {
+		return fmt.Errorf("%s belongs to %s", title, c.names.who(title))
 	}
-	c.owners[name] = e.spec.Name
 	return nil
 }

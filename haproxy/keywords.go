@@ -21,8 +21,8 @@ func (s section) accepts(normalised string) bool {
 	return own.match(normalised) || both.match(normalised)
 }
 
-// known reports whether any section takes the line.
-func known(normalised string) bool {
+// anySection reports whether any section takes the line.
+func anySection(normalised string) bool {
 	return frontend.accepts(normalised) || backend.accepts(normalised)
 }
 

@@ -158,7 +158,7 @@ func (f *sifter) own(where string, s section, lines []string) []string {
 func (f *sifter) listen(s section, lines []string, say bool) []string {
 	quiet := sifter{service: f.service, foreign: f.foreign}
 	out := quiet.sift("listen", lines, s.accepts, func(plain string) string {
-		if known(plain) {
+		if anySection(plain) {
 			return ""
 		}
 		return "is neither for a frontend nor for a backend"

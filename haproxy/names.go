@@ -8,50 +8,82 @@ import (
 // sharedName is the frontend that services share, as in the original.
 const sharedName = "shared-frontend"
 
-// names returns the names that the service's proxies have in HAProxy.
-func (s *ServiceConfig) names() []string {
-	own, pool := legalName(s.Name), legalName(s.Options.backendName(s.Name))
-	if own == pool {
-		return []string{own}
-	}
-	return []string{own, pool}
+// names hands out the names of proxies. HAProxy takes each once as frontend
+// and once as backend; a listen section is both.
+type names struct {
+	owner map[string]string // "backend web" to the service, or to "" for the top-level options
 }
 
-// fixedNames returns the names that the top-level options use up.
-func fixedNames(o *Options) []string {
-	var names []string
-	if o.SharedFrontend != nil {
-		names = append(names, sharedName)
-	}
-	for _, extra := range o.ExtraSections {
-		if words := strings.Fields(extra.Key); len(words) > 1 && (words[0] == "listen" || words[0] == "frontend" || words[0] == "backend") {
-			names = append(names, words[1])
+// claim takes the titles for service: all of them, or none and the name of
+// the first that somebody else has.
+func (n names) claim(service string, titles []string) (clash string) {
+	for _, t := range titles {
+		if owner, taken := n.owner[t]; taken && owner != service {
+			return t
 		}
 	}
-	return names
+	for _, t := range titles {
+		n.owner[t] = service
+	}
+	return ""
+}
+
+// fixedNames holds the names that the top-level options use up.
+func fixedNames(o *Options) names {
+	n := names{owner: map[string]string{}}
+	if o.SharedFrontend != nil {
+		n.claim("", []string{"frontend " + sharedName})
+	}
+	for _, extra := range o.ExtraSections {
+		words := strings.Fields(extra.Key)
+		if len(words) < 2 {
+			continue
+		}
+		switch words[0] {
+		case "listen":
+			n.claim("", []string{"frontend " + words[1], "backend " + words[1]})
+		case "frontend", "backend":
+			n.claim("", []string{words[0] + " " + words[1]})
+		}
+	}
+	return n
+}
+
+// titles returns the titles of the service's sections.
+func (o *ServiceOptions) titles(service string) []string {
+	t := []string{"backend " + legalName(o.backendName(service))}
+	if o.Port.Set {
+		t = append(t, "frontend "+legalName(service))
+	}
+	return t
 }
 
 // Clashes names the services that want the name of another proxy. HAProxy
 // would refuse a file with both, so the Composer leaves the later one out; a
 // caller who validates a configuration should show them as faults.
 func Clashes(o *Options, services []ServiceConfig) []Warning {
-	var out []Warning
-	owner := map[string]string{}
-	for _, n := range fixedNames(o) {
-		owner[n] = "the top-level haproxy section"
-	}
+	_, clashes := claimAll(o, services)
+	return clashes
+}
+
+func claimAll(o *Options, services []ServiceConfig) (names, []Warning) {
+	var clashes []Warning
+	n := fixedNames(o)
 	for _, s := range services {
 		if s.Options.Disabled {
 			continue
 		}
-		for _, n := range s.names() {
-			if who, taken := owner[n]; taken {
-				out = append(out, Warning{Service: s.Name, Section: "backend_name", Reason: fmt.Sprintf(
-					"the name %q is used by %s, and HAProxy takes it once: the service is left out", n, who)})
-				continue
-			}
-			owner[n] = fmt.Sprintf("service %q", s.Name)
+		if title := n.claim(s.Name, s.Options.titles(s.Name)); title != "" {
+			clashes = append(clashes, Warning{Service: s.Name, Section: title, Reason: fmt.Sprintf(
+				"%s has this name already, and HAProxy takes it once: the service is left out", n.who(title))})
 		}
 	}
-	return out
+	return n, clashes
+}
+
+func (n names) who(title string) string {
+	if owner := n.owner[title]; owner != "" {
+		return fmt.Sprintf("service %q", owner)
+	}
+	return "the top-level haproxy section"
 }
