@@ -150,8 +150,8 @@ func source(e ast.Expr) string {
 }
 
 // writes returns which of vars a file's functions assign to, increment, delete
-// from or take the address of. A local variable of the same name is told apart
-// by the parser's own scopes.
+// from or take the address of. A name that the file also declares inside a
+// function is not judged.
 func writes(f *ast.File, vars map[string]bool) []string {
 	var found []string
 	local := locals(f)
