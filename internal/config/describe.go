@@ -52,7 +52,9 @@ func (d *describer) structure(path string, t reflect.Type) {
 
 func (d *describer) option(path string, t reflect.Type, tag tag) {
 	f := Field{Path: joinPath(path, tag.names[0]), Default: tag.def, Doc: tag.doc, Required: tag.required}
-	f.Aliases = slices.Clone(tag.names[1:])
+	if len(tag.names) > 1 {
+		f.Aliases = tag.names[1:]
+	}
 	word, step, inner := typeOf(t)
 	f.Type = word
 	d.fields = append(d.fields, f)

@@ -7,14 +7,23 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/tailscale/hujson"
 )
 
-// parseJSON reads JSON with comments and trailing commas. maybeYAML tells that
-// the fault may be only that the text is flow YAML.
-func (t *text) parseJSON() (n *Node, faults []Fault, maybeYAML bool) {
+// yamlChance tells whether a text that is no JSON may be flow YAML.
+type yamlChance uint8
+
+const (
+	notYAML    yamlChance = iota
+	maybeYAML             // what JSON refuses would be fine in YAML
+	likelyYAML            // and is how YAML is written: bare words
+)
+
+// parseJSON reads JSON with comments and trailing commas.
+func (t *text) parseJSON() (n *Node, faults []Fault, chance yamlChance) {
 	// hujson needs a line's end behind a comment, and blanks that are blanks.
 	b := append(bytes.Clone(t.out), '\n')
 	depth, values := 0, 1
@@ -30,18 +39,18 @@ func (t *text) parseJSON() (n *Node, faults []Fault, maybeYAML bool) {
 			depth, values = depth+1, values+1
 		}
 		if depth > maxDepth {
-			return nil, []Fault{t.fault(i, tooDeep)}, false
+			return nil, []Fault{t.fault(i, tooDeep)}, notYAML
 		}
 		if values > maxValues {
-			return nil, []Fault{t.fault(i, tooMany)}, false
+			return nil, []Fault{t.fault(i, tooMany)}, notYAML
 		}
 	}
 	v, err := hujson.Parse(b)
 	if err != nil {
-		f, maybeYAML := t.jsonFault(b, err)
-		return nil, []Fault{f}, maybeYAML
+		f, chance := t.jsonFault(b, err)
+		return nil, []Fault{f}, chance
 	}
-	return t.fromJSON(&v, nil, ""), nil, false
+	return t.fromJSON(&v, nil, ""), nil, notYAML
 }
 
 var (
@@ -102,52 +111,58 @@ func (s *source) twice(n *Node, k key, older place) {
 }
 
 // jsonFault says in our words what hujson found, and where the cause may be.
-func (t *text) jsonFault(b []byte, err error) (f Fault, maybeYAML bool) {
-	off := jsonErrorOffset(b, err)
+func (t *text) jsonFault(b []byte, err error) (Fault, yamlChance) {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return t.endFault(err), false
+		return t.endFault(err), notYAML
 	}
-	what, where := err.Error(), off
+	off := jsonErrorOffset(b, err)
+	what := err.Error()
 	if inner := errors.Unwrap(err); inner != nil {
 		what = inner.Error()
 	}
 	got, _ := utf8.DecodeRune(b[off:])
-	bare := strings.ContainsRune("'&*!|>#~.+-_", got) || got > ' ' && (got >= '0' && got <= '9' || got >= 'A' && got <= 'Z' || got >= 'a' && got <= 'z' || got >= utf8.RuneSelf)
+	chance := notYAML
+	if got == '#' {
+		chance = maybeYAML
+	}
 	var msg string
 	switch {
 	case strings.HasPrefix(what, "invalid literal"):
-		bare = true
-		msg = literalFault(strings.TrimPrefix(what, "invalid literal: "))
+		msg, chance = literalFault(strings.TrimPrefix(what, "invalid literal: "))
 	case strings.HasSuffix(what, "at start of object name"):
-		msg = fmt.Sprintf("want a key in double quotes, got %q", got)
+		msg, chance = fmt.Sprintf("want a key in double quotes, got %q", got), bareWord(got)
+	case strings.HasSuffix(what, "at start of value"):
+		msg, chance = fmt.Sprintf("want a value, got %q", got), bareWord(got)
 	case strings.HasSuffix(what, "after object name"):
-		bare = got == '#'
 		msg = fmt.Sprintf(`want ":" after the key, got %q`, got)
 	case strings.Contains(what, "after object value"):
-		bare = got == '#'
 		msg = fmt.Sprintf(`want "," or "}" after a value, got %q`, got)
 	case strings.Contains(what, "after array value"):
-		bare = got == '#'
 		msg = fmt.Sprintf(`want "," or "]" after a value, got %q`, got)
-	case strings.HasSuffix(what, "at start of value"):
-		msg = fmt.Sprintf("want a value, got %q", got)
 	case strings.HasSuffix(what, "after top-level value"):
-		bare = got == '#'
 		msg = fmt.Sprintf("the text goes on after its end with %q; one bracket closes too much above", got)
 	default:
-		bare, msg = false, what
+		msg = what
 	}
-	return t.fault(where, msg+t.inside(b, off)), bare
+	return t.fault(off, msg+t.inside(b, off)), chance
 }
 
-func literalFault(lit string) string {
+// bareWord judges a character that JSON did not expect.
+func bareWord(c rune) yamlChance {
+	if unicode.IsLetter(c) || unicode.IsDigit(c) || strings.ContainsRune("'&*!|>#~.+-_", c) {
+		return likelyYAML
+	}
+	return notYAML
+}
+
+func literalFault(lit string) (string, yamlChance) {
 	switch {
 	case lit[0] != '"':
-		return "no JSON value: " + clip(lit)
+		return "no JSON value: " + clip(lit) + " (text needs double quotes)", likelyYAML
 	case strings.ContainsAny(lit, "\r\n"):
-		return "this text has no closing quote on its line"
+		return "this text has no closing quote on its line", maybeYAML
 	default:
-		return "this text has an unknown escape or a control character"
+		return "this text has an unknown escape or a control character", maybeYAML
 	}
 }
 
@@ -155,8 +170,8 @@ func literalFault(lit string) string {
 // that one may be what was not closed.
 func (t *text) inside(b []byte, off int) string {
 	open := openAt(b[:off])
-	if len(open) == 0 {
-		return ""
+	if len(open) < 2 {
+		return "" // the outermost one is no news
 	}
 	last := open[len(open)-1]
 	at := t.at(last)

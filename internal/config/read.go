@@ -107,15 +107,16 @@ func (t *text) parse() (*Node, []Fault) {
 		n, faults, _ := t.parseYAML()
 		return n, faults
 	}
-	n, faults, maybeYAML := t.parseJSON()
-	if !maybeYAML {
+	n, faults, chance := t.parseJSON()
+	if chance == notYAML {
 		return n, faults
 	}
 	n, yamlFaults, slashes := t.parseYAML()
 	switch {
 	case slashes: // JSON with a comment that YAML took for text
 		return nil, faults
-	case n == nil && compareFaults(faults[0], yamlFaults[0]) > 0: // JSON got further
+	case n == nil && (chance == maybeYAML || !faults[0].before(yamlFaults[0])):
+		// Neither reads it: JSON, unless YAML got further.
 		return nil, faults
 	}
 	return n, yamlFaults

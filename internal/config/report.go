@@ -137,6 +137,11 @@ func compareFaults(a, b Fault) int {
 	)
 }
 
+// before tells whether f stands before g in the same file.
+func (f Fault) before(g Fault) bool {
+	return f.Line < g.Line || f.Line == g.Line && f.Col < g.Col
+}
+
 // fault says msg about n.
 func (n *Node) fault(msg string) Fault {
 	if n == nil {

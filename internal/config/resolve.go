@@ -66,7 +66,7 @@ func resolveInt(s string) (plain string, ok bool) {
 }
 
 func resolveFloat(s string) (plain string, ok bool) {
-	if strings.Trim(s, "0123456789_+-.eE") != "" || !strings.ContainsAny(s, "0123456789") || s[0] == '_' {
+	if strings.Trim(s, "0123456789_+-.eE") != "" || !strings.ContainsAny(s, "0123456789") || !strings.ContainsAny(s, ".eE") || s[0] == '_' {
 		return "", false
 	}
 	f, err := strconv.ParseFloat(strings.ReplaceAll(s, "_", ""), 64)

@@ -32,13 +32,19 @@ func (y *yamlTree) syntaxFault(err error) Fault {
 	case !parserError.MatchString(m[2]):
 	case strings.Contains(m[2], "',' or"):
 		line++
-		msg += " for the bracket that opens here"
+		if bytes.ContainsAny(y.line(line), "[{") {
+			msg += " for the bracket that opens in this line"
+		}
 	default:
 		line = y.failingLine(err, line+1)
 	}
 	off := y.offset(max(line, 1), 1)
 	_, blanks := firstByte(y.seen[off:])
 	return y.text.fault(off+blanks, msg)
+}
+
+func (y *yamlTree) line(i int) []byte {
+	return y.seen[y.offset(i, 1):y.offset(i+1, 1)]
 }
 
 // failingLine finds the line that makes the text invalid, from the line where
