@@ -1,0 +1,162 @@
+package zkconn
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// DefaultPort is where a host without a port listens.
+const DefaultPort = 2181
+
+// DefaultTimeout is the session timeout of an Ensemble that gives none.
+const DefaultTimeout = 32 * time.Second
+
+// Ensemble names the servers that share one state, and how to talk to them.
+type Ensemble struct {
+	// Hosts are host, host:port, [v6]:port, or several of them with commas
+	// between; any may end in a /chroot.
+	Hosts []string
+	// Chroot is the node below which all paths lie; empty means the root, or
+	// what Hosts say.
+	Chroot string
+	// SessionTimeout is how long the ensemble keeps the session, its ephemeral
+	// nodes and its watches after it has last heard of us. The servers may
+	// grant less or more.
+	SessionTimeout time.Duration
+	// Auth are credentials, scheme:text, as in "digest:user:password".
+	Auth []string
+}
+
+// normal is an Ensemble in its one canonical form.
+type normal struct {
+	hosts   []string // host:port, sorted, without duplicates
+	chroot  string   // empty or /a/b
+	timeout time.Duration
+	auth    []credential
+}
+
+type credential struct{ scheme, text string }
+
+// Check reports what is wrong with e, without I/O.
+func (e Ensemble) Check() error {
+	_, err := e.normalize()
+	return err
+}
+
+// String shows the hosts and the chroot in canonical form.
+func (e Ensemble) String() string {
+	n, err := e.normalize()
+	if err != nil {
+		return strings.Join(e.Hosts, ",")
+	}
+	return n.name()
+}
+
+func (e Ensemble) normalize() (normal, error) {
+	n := normal{timeout: cmp.Or(e.SessionTimeout, DefaultTimeout)}
+	if n.timeout < 0 || n.timeout > time.Hour {
+		return n, fmt.Errorf("session timeout %v is not between 0 and an hour", n.timeout)
+	}
+	roots := map[string]bool{}
+	for _, list := range e.Hosts {
+		for item := range strings.SplitSeq(list, ",") {
+			host, root, err := parseHost(strings.TrimSpace(item))
+			if err != nil {
+				return n, err
+			}
+			n.hosts = append(n.hosts, host)
+			if root != "" {
+				roots[root] = true
+			}
+		}
+	}
+	if len(n.hosts) == 0 {
+		return n, errors.New("no ZooKeeper hosts")
+	}
+	slices.Sort(n.hosts)
+	n.hosts = slices.Compact(n.hosts)
+	if e.Chroot != "" {
+		root, err := CleanPath(e.Chroot)
+		if err != nil {
+			return n, fmt.Errorf("chroot: %w", err)
+		}
+		roots[strings.TrimSuffix(root, "/")] = true
+	}
+	if len(roots) > 1 {
+		return n, fmt.Errorf("the hosts %s name more than one chroot", strings.Join(e.Hosts, ","))
+	}
+	for n.chroot = range roots {
+	}
+	return n, n.addAuth(e.Auth)
+}
+
+func (n *normal) addAuth(auth []string) error {
+	for i, a := range auth {
+		scheme, text, ok := strings.Cut(a, ":")
+		if !ok || scheme == "" || text == "" {
+			return fmt.Errorf("credential %d: want scheme:text, as in digest:user:password", i+1) // never shown: it is secret
+		}
+		n.auth = append(n.auth, credential{scheme, text})
+	}
+	return nil
+}
+
+// parseHost splits one host from its chroot and completes its port.
+func parseHost(item string) (hostPort, chroot string, err error) {
+	host, rest, hasRoot := strings.Cut(item, "/")
+	if hasRoot && rest != "" {
+		if chroot, err = CleanPath(rest); err != nil {
+			return "", "", fmt.Errorf("host %q: chroot: %w", item, err)
+		}
+	}
+	port := strconv.Itoa(DefaultPort)
+	switch {
+	case strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]"):
+		host = host[1 : len(host)-1]
+	case strings.HasPrefix(host, "["), strings.Count(host, ":") == 1:
+		if host, port, err = net.SplitHostPort(host); err != nil {
+			return "", "", fmt.Errorf("host %q: want host:port: %w", item, err)
+		}
+	}
+	if p, err := strconv.Atoi(port); err != nil || p < 1 || p > 65535 {
+		return "", "", fmt.Errorf("host %q: port %q is not between 1 and 65535", item, port)
+	}
+	if host == "" || strings.ContainsAny(host, " \t\r\n[]") {
+		return "", "", fmt.Errorf("host %q: want host:port", item)
+	}
+	return net.JoinHostPort(host, port), chroot, nil
+}
+
+// CleanPath returns p as ZooKeeper wants it: one slash in front, none behind,
+// none doubled. Paths that no server would accept are errors.
+func CleanPath(p string) (string, error) {
+	if p == "" {
+		return "", errors.New("path is empty")
+	}
+	for part := range strings.SplitSeq(p, "/") {
+		if part == "." || part == ".." {
+			return "", fmt.Errorf("path %q: no part may be . or ..", p)
+		}
+	}
+	for _, r := range p {
+		if r < ' ' || r >= 0x7f && r < 0xa0 || r >= 0xd800 && r <= 0xf8ff || r >= 0xfff0 {
+			return "", fmt.Errorf("path %q holds a character that ZooKeeper does not allow", p)
+		}
+	}
+	return path.Clean("/" + p), nil
+}
+
+// name shows the hosts and the chroot for a person.
+func (n normal) name() string { return strings.Join(n.hosts, ",") + n.chroot }
+
+// key is equal for ensembles that may share a session.
+func (n normal) key() string {
+	return fmt.Sprintf("%q %q %v %q", n.hosts, n.chroot, n.timeout, n.auth)
+}

@@ -1,0 +1,210 @@
+package zkconn
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+)
+
+// maxRequest bounds one request, in bytes. The server's own default is 1 MB; a
+// path-encoded registration is at most its name and its data, 64 kB each.
+const maxRequest = 256 << 10
+
+// The library tries a host at once when a link is lost, and then waits a
+// second between the rounds. A link that lived for less than shortLived is
+// followed by a pause of pace to twice that.
+const (
+	shortLived = time.Second
+	pace       = 250 * time.Millisecond
+)
+
+func (n normal) dialTimeout() time.Duration {
+	return min(5*time.Second, max(n.timeout/3, time.Second))
+}
+
+func (n normal) handshakeTimeout() time.Duration {
+	return min(10*time.Second, max(n.timeout/3, time.Second))
+}
+
+// hosts is the library's list of servers. It hands out names, shuffled once,
+// that are looked up at each dial.
+type hosts struct {
+	connected func()
+	mu        sync.Mutex
+	list      []string
+	next      int
+	tried     int // since the last connection
+}
+
+func newHosts(list []string) *hosts {
+	h := &hosts{list: append([]string(nil), list...)}
+	rand.Shuffle(len(h.list), func(i, j int) { h.list[i], h.list[j] = h.list[j], h.list[i] })
+	return h
+}
+
+// Init is called by the library with the list that we have already.
+func (h *hosts) Init([]string) error { return nil }
+
+// Len returns the number of hosts.
+func (h *hosts) Len() int { return len(h.list) }
+
+// Next returns the next host, and whether all were tried since the last
+// connection.
+func (h *hosts) Next() (string, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	host := h.list[h.next]
+	round := h.tried > 0 && h.tried%len(h.list) == 0
+	h.next = (h.next + 1) % len(h.list)
+	h.tried++
+	return host, round
+}
+
+// Connected is called by the library after a handshake.
+func (h *hosts) Connected() {
+	h.mu.Lock()
+	h.tried = 0
+	h.mu.Unlock()
+	h.connected()
+}
+
+// dialer makes links and remembers the current one.
+type dialer struct {
+	ctx       context.Context
+	timeout   time.Duration
+	handshake time.Duration
+	failed    func(host string, err error)
+
+	mu      sync.Mutex
+	address string // tried last
+	link    *link
+	born    time.Time // of the link
+}
+
+// dial has the library's signature; the timeout it passes cannot be chosen.
+func (d *dialer) dial(network, address string, _ time.Duration) (net.Conn, error) {
+	if err := d.wait(); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	d.address = address
+	d.mu.Unlock()
+	ctx, cancel := context.WithTimeout(d.ctx, d.timeout)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err != nil {
+		d.failed(address, err)
+		return nil, err
+	}
+	l := &link{
+		Conn: conn, in: bufio.NewReaderSize(conn, 32<<10),
+		deadline: time.Now().Add(d.handshake), watches: make(chan struct{}),
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ctx.Err() != nil { // ended meanwhile: drop will not be called again
+		_ = conn.Close()
+		return nil, d.ctx.Err()
+	}
+	d.link, d.born = l, time.Now()
+	return l, nil
+}
+
+// wait spaces out links that break at once.
+func (d *dialer) wait() error {
+	d.mu.Lock()
+	young := d.link != nil && time.Since(d.born) < shortLived
+	d.mu.Unlock()
+	if !young {
+		return d.ctx.Err()
+	}
+	select {
+	case <-d.ctx.Done():
+		return d.ctx.Err()
+	case <-time.After(pace + rand.N(pace)):
+		return nil
+	}
+}
+
+// host returns the host that was tried last.
+func (d *dialer) host() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.address
+}
+
+// established ends the handshake of the current link. The library calls it
+// between the handshake and the start of its loops.
+func (d *dialer) established() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.link.deadline = time.Time{}
+}
+
+// watchesSent returns a channel that is closed when the current link has sent
+// the session's watches.
+func (d *dialer) watchesSent() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.link.watches
+}
+
+// drop breaks the current link.
+func (d *dialer) drop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.link != nil {
+		_ = d.link.Close()
+	}
+}
+
+// link is one TCP connection. The library reads the head and the body of each
+// packet apart, so reads are buffered; and it writes each packet in one piece,
+// so that they can be told apart here.
+type link struct {
+	net.Conn
+	in       *bufio.Reader
+	deadline time.Time // of the handshake; zero after it
+	zxid     []byte    // the last transaction that the session saw before this link
+	watches  chan struct{}
+	sent     bool // watches is closed
+}
+
+func (l *link) Read(p []byte) (int, error) { return l.in.Read(p) }
+
+// SetReadDeadline is overruled during the handshake, for which the library
+// allows ten times the read timeout, and no limit at all for its second half.
+func (l *link) SetReadDeadline(t time.Time) error {
+	if !l.deadline.IsZero() {
+		t = l.deadline
+	}
+	return l.Conn.SetReadDeadline(t)
+}
+
+// opSetWatches is the request that arms the watches of a resumed session.
+const opSetWatches = 101
+
+// Write passes one packet on. The first is the connect request (length,
+// protocol version, last transaction seen, …); a later one with the operation
+// SetWatches (length, xid, operation, relative transaction, …) is made relative
+// to the same transaction.
+func (l *link) Write(p []byte) (int, error) {
+	setWatches := false
+	switch {
+	case l.zxid == nil && len(p) >= 16:
+		l.zxid = append([]byte(nil), p[8:16]...)
+	case len(p) >= 20 && binary.BigEndian.Uint32(p[8:]) == opSetWatches:
+		copy(p[12:20], l.zxid)
+		setWatches = true
+	}
+	n, err := l.Conn.Write(p)
+	if setWatches && !l.sent && err == nil {
+		l.sent = true
+		close(l.watches)
+	}
+	return n, err
+}
