@@ -144,11 +144,13 @@ func (r etcdRegistry) process() (*process, func() error) {
 	}
 	client, peerURL := "http://"+r.addr, fmt.Sprintf("http://127.0.0.1:%d", peer)
 	// env: where etcd calls the processor unsupported it wants to hear that we know.
-	p.argv = []string{"env", "ETCD_UNSUPPORTED_ARCH=arm64", "etcd", "--name", "demo",
+	p.argv = []string{
+		"env", "ETCD_UNSUPPORTED_ARCH=arm64", "etcd", "--name", "demo",
 		"--data-dir", filepath.Join(r.dir, "etcd"),
 		"--listen-client-urls", client, "--advertise-client-urls", client,
 		"--listen-peer-urls", peerURL, "--initial-advertise-peer-urls", peerURL,
-		"--initial-cluster", "demo=" + peerURL, "--unsafe-no-fsync"}
+		"--initial-cluster", "demo=" + peerURL, "--unsafe-no-fsync",
+	}
 	return p, func() error {
 		resp, err := http.Get(client + "/health")
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -186,9 +187,7 @@ func (s *stage) write(tmpl, file string, more map[string]any) (string, error) {
 	if s.haproxy != nil {
 		values["HAProxyPID"] = s.haproxy.cmd.Process.Pid
 	}
-	for k, v := range more {
-		values[k] = v
-	}
+	maps.Copy(values, more)
 	t, err := template.New(tmpl+".tmpl").Option("missingkey=error").ParseFS(templates, "templates/"+tmpl+".tmpl")
 	if err != nil {
 		return "", err
