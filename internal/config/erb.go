@@ -31,8 +31,8 @@ func (t *text) expand(o ReadOptions) (faults []Fault) {
 		}
 		off = start + 2 + n + 2
 		e.tag(start, string(in[start+2:off-2]))
-		if len(e.out) > maxBytes {
-			break // Parse refuses it
+		if len(e.out) > maxBytes || len(e.faults) > 100 {
+			break // enough to refuse the file
 		}
 	}
 	t.out, t.parts = e.out, e.parts

@@ -83,20 +83,21 @@ func openAt(b []byte) []int {
 // indentation: the first end that stands further left than the line of its
 // beginning belongs to a bracket further out.
 func neverClosed(b []byte) int {
-	var open []int
+	type bracket struct{ off, indent int }
+	var open []bracket
+	var at lineWalk
 	for i, c := range tokens(b) {
+		width, first := at.step(b, i)
 		switch c {
 		case '{', '[':
-			open = append(open, i)
+			open = append(open, bracket{i, width})
 		case '}', ']':
 			if len(open) == 0 {
 				continue
 			}
 			last := open[len(open)-1]
-			if from, _ := indent(b, last); len(open) > 1 {
-				if to, first := indent(b, i); first && to < from {
-					return last
-				}
+			if first && width < last.indent && len(open) > 1 {
+				return last.off
 			}
 			open = open[:len(open)-1]
 		}
@@ -104,13 +105,21 @@ func neverClosed(b []byte) int {
 	if len(open) == 0 {
 		return -1
 	}
-	return open[len(open)-1]
+	return open[len(open)-1].off
 }
 
-// indent returns the width of the blanks before the line of offset i, and
-// whether i is the first thing on that line.
-func indent(b []byte, i int) (width int, first bool) {
-	line := bytes.LastIndexByte(b[:i], '\n') + 1
-	width = len(b[line:]) - len(bytes.TrimLeft(b[line:], " \t"))
-	return width, line+width == i
+// lineWalk follows the lines of a text while it is read from front to back.
+type lineWalk struct {
+	seen, start, indent int
+}
+
+// step moves on to offset i. It returns the width of the blanks before its
+// line, and whether i is the first thing on it.
+func (w *lineWalk) step(b []byte, i int) (indent int, first bool) {
+	if n := bytes.LastIndexByte(b[w.seen:i], '\n'); n >= 0 || w.seen == 0 {
+		w.start = w.seen + n + 1
+		w.indent = len(b[w.start:i]) - len(bytes.TrimLeft(b[w.start:i], " \t"))
+	}
+	w.seen = i
+	return w.indent, w.start+w.indent == i
 }

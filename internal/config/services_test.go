@@ -53,7 +53,7 @@ func TestServices(t *testing.T) {
 	want := []string{
 		`z={"port":1} n.json:1:20 services.z.port`,
 		`web={"port":4} conf/web.json:1:1 services.web.port`,
-		`a={"port":3} n.json:1:65 services.a.port`,
+		`a={"port":3} n.json:1:58 services.a.port`,
 		`b={"port":6} conf/b.json:1:1 services.b.port`,
 		`new={"port":5,"host":"x1"} conf/new.yaml:1:1 services.new.port`,
 	}
@@ -95,7 +95,7 @@ func TestServicesFaults(t *testing.T) {
 // TestOriginals reads the files that Airbnb and Clay.io publish.
 func TestOriginals(t *testing.T) {
 	count := map[string]int{
-		"synapse.conf.json": 2, "discovery-multi.conf.json": 1, "hostheader_test.json": 2,
+		"synapse.conf.json": 2, "discovery-multi.conf.json": 1, "hostheader_test.json": 1,
 		"claydotio-example.synapse.conf.json": 1, "clay-ec2tag-golden.json": 1,
 	}
 	for file, want := range count {

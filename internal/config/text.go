@@ -3,17 +3,17 @@ package config
 import (
 	"bytes"
 	"slices"
-	"unicode/utf8"
 )
 
 // text is what the parsers see, and the way back from there to the file: the
 // templates' results shift everything behind them.
 type text struct {
 	src   *source
-	orig  []byte // the file, without its byte order mark
-	out   []byte // the same after expansion
-	parts []part // sorted by out; empty when nothing was expanded
-	lines []int  // offsets in orig at which lines begin
+	orig  []byte  // the file, without its byte order mark
+	out   []byte  // the same after expansion
+	parts []part  // sorted by out; empty when nothing was expanded
+	lines []int   // offsets in orig at which lines begin
+	cols  columns // of orig
 }
 
 // part says where a stretch of the expanded text comes from.
@@ -23,7 +23,7 @@ type part struct {
 }
 
 func newText(src *source, data []byte) *text {
-	t := &text{src: src, orig: data, out: data, lines: []int{0}}
+	t := &text{src: src, orig: data, out: data, lines: []int{0}, cols: newColumns(data)}
 	for i, c := range data {
 		if c == '\n' {
 			t.lines = append(t.lines, i+1)
@@ -56,7 +56,7 @@ func (t *text) origin(off int) place {
 	if !found {
 		line--
 	}
-	return place{line: line + 1, col: utf8.RuneCount(t.orig[t.lines[line]:off]) + 1}
+	return place{line: line + 1, col: t.cols.before(off) - t.cols.before(t.lines[line]) + 1}
 }
 
 // fault says msg about an offset in the expanded text.

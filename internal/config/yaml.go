@@ -7,7 +7,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 )
@@ -19,7 +18,7 @@ func (t *text) parseYAML() (n *Node, faults []Fault, slashes bool) {
 	if off := yamlTooMany(b); off >= 0 {
 		return nil, []Fault{t.fault(off, tooMany)}, false
 	}
-	y := &yamlTree{text: t, lines: yamlLines(b), seen: b, open: map[*yaml.Node]bool{}}
+	y := &yamlTree{text: t, lines: yamlLines(b), seen: b, cols: newColumns(b), open: map[*yaml.Node]bool{}}
 	doc, more, err := decodeYAML(b)
 	if err != nil {
 		return nil, []Fault{y.syntaxFault(err)}, false
@@ -57,7 +56,8 @@ func decodeYAML(b []byte) (doc yaml.Node, more bool, err error) {
 type yamlTree struct {
 	text    *text
 	seen    []byte // what yaml.v3 saw
-	lines   []int  // offsets in seen at which lines begin, as yaml.v3 counts them
+	cols    columns
+	lines   []int // offsets in seen at which lines begin, as yaml.v3 counts them
 	open    map[*yaml.Node]bool
 	inAlias int
 	aliased int
@@ -75,12 +75,7 @@ func (y *yamlTree) offset(line, col int) int {
 	if line > len(y.lines) {
 		return len(y.seen)
 	}
-	off := y.lines[line-1]
-	for ; col > 1 && off < len(y.seen); col-- {
-		_, size := utf8.DecodeRune(y.seen[off:])
-		off += size
-	}
-	return off
+	return y.cols.offset(y.cols.before(y.lines[line-1]) + col - 1)
 }
 
 func (y *yamlTree) at(v *yaml.Node) place { return y.text.at(y.offset(v.Line, v.Column)) }

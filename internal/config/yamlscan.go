@@ -22,7 +22,11 @@ func blankNBSP(b []byte) []byte {
 		case (c == '"' || c == '\'') && startsToken(out, i):
 			quote = c
 		case c == '#' && (i == 0 || isBlank(out[i-1])):
-			i += bytes.IndexByte(append(b[i:len(b):len(b)], '\n'), '\n')
+			if n := bytes.IndexByte(b[i:], '\n'); n >= 0 {
+				i += n
+			} else {
+				i = len(b)
+			}
 		case bytes.HasPrefix(b[i:], nbsp):
 			end := i
 			for end < len(b) && (b[end] == ' ' || b[end] == '\t' || bytes.HasPrefix(b[end:], nbsp)) {
