@@ -1,0 +1,129 @@
+// Package checks is the catalogue of nerve's checks. Adding one is a folder,
+// a line in kinds, and a sample in configs/.
+package checks
+
+import (
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"smartstack/checks/base"
+	"smartstack/checks/http"
+	"smartstack/checks/noop"
+	"smartstack/checks/tcp"
+	"smartstack/internal/config"
+	"smartstack/internal/service"
+)
+
+// kinds is the complete list.
+func kinds() map[string]factory {
+	return map[string]factory{
+		"base": use(base.New, func(o *base.Options) target { return target{&o.Host, &o.Port} }),
+		"http": use(http.New, func(o *http.Options) target { return target{&o.Host, &o.Port} }),
+		"noop": use(noop.New, func(o *noop.Options) target { return target{&o.Host, &o.Port} }),
+		"tcp":  use(tcp.New, func(o *tcp.Options) target { return target{&o.Host, &o.Port} }),
+	}
+}
+
+// Kinds returns the types that New knows, sorted.
+func Kinds() []string { return slices.Sorted(maps.Keys(kinds())) }
+
+// Parent is the service that a check belongs to.
+type Parent struct {
+	Name string
+	Host string // where a check looks that does not say otherwise
+	Port int
+}
+
+// Built is one check, ready to run.
+type Built struct {
+	Name       string
+	Check      service.Check
+	Timeout    time.Duration // of one call
+	Rise, Fall int
+}
+
+// common are the keys of every check.
+type common struct {
+	Type   string `cfg:"type,required" doc:"Type of the check."`
+	Name   string `cfg:"name" doc:"Name in logs and metrics; made of service, type and address when absent."`
+	Module string `cfg:"module" doc:"Ruby library of the original; not used."`
+	Rise   int    `cfg:"rise" default:"1" doc:"Successes in a row until the check counts as up."`
+	Fall   int    `cfg:"fall" default:"1" doc:"Failures in a row until the check counts as down."`
+}
+
+// Validate is called by the decoder.
+func (c *common) Validate(n *config.Node, r *config.Report) {
+	if c.Rise < 1 {
+		r.Fault(n.Get("rise"), "want at least 1, got %d", c.Rise)
+	}
+	if c.Fall < 1 {
+		r.Fault(n.Get("fall"), "want at least 1, got %d", c.Fall)
+	}
+}
+
+// New builds the check that n describes. Faults go to r; when there are any
+// the result is not to be used.
+func New(n *config.Node, p Parent, log *slog.Logger, r *config.Report) Built {
+	kind := n.Get("type").Text()
+	build, ok := kinds()[kind]
+	if !ok {
+		var c struct {
+			common
+			Rest *config.Node `cfg:",rest"`
+		}
+		n.Decode(&c, r)
+		if kind != "" {
+			r.Fault(n.Get("type"), "%q is no check; want one of %s", kind, strings.Join(Kinds(), ", "))
+		}
+		return Built{}
+	}
+	return build(n, p, log, r)
+}
+
+// target is where a check's options say where to look.
+type target struct {
+	host *string
+	port *int
+}
+
+type factory func(n *config.Node, p Parent, log *slog.Logger, r *config.Report) Built
+
+// check is what a plugin's New returns.
+type check interface {
+	service.Check
+	Timeout() time.Duration
+}
+
+// use makes an entry of a plugin's typed constructor.
+func use[O any, C check](build func(O, *slog.Logger) (C, error), where func(*O) target) factory {
+	return func(n *config.Node, p Parent, log *slog.Logger, r *config.Report) Built {
+		var o struct {
+			common
+			Options O `cfg:",inline"`
+		}
+		at := where(&o.Options)
+		*at.host, *at.port = p.Host, p.Port // kept unless the check says otherwise
+		before := len(r.Faults())
+		n.Decode(&o, r)
+		if len(r.Faults()) > before {
+			return Built{}
+		}
+		c, err := build(o.Options, log)
+		if err != nil {
+			r.Fault(n, "%v", err)
+			return Built{}
+		}
+		b := Built{Name: o.Name, Check: c, Timeout: c.Timeout(), Rise: o.Rise, Fall: o.Fall}
+		if named, ok := any(c).(interface{ Name() string }); ok {
+			b.Name = named.Name()
+		} else if b.Name == "" {
+			b.Name = p.Name + " " + o.Type + "-" + net.JoinHostPort(*at.host, strconv.Itoa(*at.port))
+		}
+		return b
+	}
+}

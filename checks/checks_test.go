@@ -1,0 +1,78 @@
+package checks
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"smartstack/internal/config"
+)
+
+var web = Parent{Name: "web", Host: "10.0.0.1", Port: 8080}
+
+func build(t *testing.T, text string) (Built, *config.Report) {
+	t.Helper()
+	n, err := config.Parse("c.json", []byte(text), config.ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r config.Report
+	return New(n, web, slog.New(slog.DiscardHandler), &r), &r
+}
+
+func TestNew(t *testing.T) {
+	for _, tc := range []struct {
+		text string
+		want Built
+	}{
+		{`{"type":"tcp"}`, Built{Name: "web tcp-10.0.0.1:8080", Timeout: 100 * time.Millisecond, Rise: 1, Fall: 1}},
+		{`{"type":"tcp","host":"::1","port":"81","timeout":"0.5","rise":3,"fall":2,"name":"mine"}`,
+			Built{Name: "mine", Timeout: 500 * time.Millisecond, Rise: 3, Fall: 2}},
+		{`{"type":"http","uri":"/health"}`, Built{Name: "http-10.0.0.1:8080/health", Timeout: 300 * time.Millisecond, Rise: 1, Fall: 1}},
+		{`{"type":"http","uri":"/health","name":"ignored as in the original","port":81,"ssl":true,"read_timeout":1}`,
+			Built{Name: "http-10.0.0.1:81/health", Timeout: 1400 * time.Millisecond, Rise: 1, Fall: 1}},
+		{`{"type":"noop"}`, Built{Name: "web noop-10.0.0.1:8080", Timeout: time.Second, Rise: 1, Fall: 1}},
+		{`{"type":"base","timeout":1}`, Built{Name: "web base-10.0.0.1:8080", Timeout: time.Second, Rise: 1, Fall: 1}},
+	} {
+		got, r := build(t, tc.text)
+		if r.Err() != nil || len(r.Warnings()) > 0 {
+			t.Errorf("%s: %v %v", tc.text, r.Err(), r.Warnings())
+			continue
+		}
+		if got.Check == nil {
+			t.Errorf("%s: no check", tc.text)
+		}
+		if diff := cmp.Diff(tc.want, got, cmpopts.IgnoreFields(Built{}, "Check")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tc.text, diff)
+		}
+	}
+}
+
+func TestFaults(t *testing.T) {
+	for _, tc := range []struct{ text, want string }{
+		{`{}`, "\"type\" is required"},
+		{`{"type":"http2"}`, `"http2" is no check; want one of base, `},
+		{`{"type":"http"}`, `"uri" is required`},
+		{`{"type":"tcp","rise":0}`, "rise: want at least 1, got 0"},
+		{`{"type":"tcp","fall":-1}`, "fall: want at least 1, got -1"},
+		{`{"type":"tcp","port":"30x0"}`, "port"},
+		{`{"type":"tcp","timeout":0}`, "timeout"},
+		{`{"type":"http","uri":"/a b"}`, "uri"},
+	} {
+		_, r := build(t, tc.text)
+		if err := r.Err(); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: got %v, want %q in it", tc.text, err, tc.want)
+		}
+	}
+}
+
+func TestUnknownKeysWarn(t *testing.T) {
+	_, r := build(t, `{"type":"tcp","tiemout":1}`)
+	if r.Err() != nil || len(r.Warnings()) != 1 || !strings.Contains(r.Warnings()[0], `did you mean "timeout"?`) {
+		t.Errorf("%v %v", r.Err(), r.Warnings())
+	}
+}
