@@ -68,7 +68,7 @@ func runCommand(ctx context.Context, line string, argv, env []string, limit time
 		return failed
 	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		code := exit.ExitCode()                              // -1 after a signal
+		code := exit.ExitCode()                                 // -1 after a signal
 		failed.Refused = code > 0 && code != 126 && code != 127 // the shell's "cannot run this"
 	}
 	return failed

@@ -97,6 +97,9 @@ func (t *target) holds(dir *os.Root, file string) bool {
 	return err == nil && os.SameFile(ours, there)
 }
 
+// errTaken says that somebody else holds the lock.
+var errTaken = errors.New("is already written by another synapse")
+
 func takeLock(lock *os.File, path string) error {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
@@ -104,8 +107,8 @@ func takeLock(lock *os.File, path string) error {
 		}
 		var by [32]byte
 		n, _ := lock.ReadAt(by[:], 0) // without a number the message is still true
-		return fmt.Errorf("%s is already written by another synapse, process %s: stop it, or give each its own config_file_path",
-			path, strings.TrimSpace(string(by[:n])))
+		return fmt.Errorf("%s %w, process %s: stop it, or give each its own config_file_path",
+			path, errTaken, strings.TrimSpace(string(by[:n])))
 	}
 	// The number is only for people; the lock does not depend on it.
 	if err := lock.Truncate(0); err == nil {
@@ -234,4 +237,36 @@ func kindOf(mode fs.FileMode) string {
 		return "a directory"
 	}
 	return "of mode " + mode.String()
+}
+
+// dueFile stands beside the lock from the moment that a file goes live which
+// needs a reload until the reload has been done, so that the next run knows.
+func (t *target) dueFile(name string) string {
+	return filepath.Join(atomicfile.DefaultStage, "lock", name+".reload-due")
+}
+
+// setDue remembers across runs whether HAProxy is yet to load the file. It is
+// a help, not a promise: an error is nobody's concern.
+func (t *target) setDue(due bool) {
+	dir, name, err := t.place()
+	if err != nil {
+		return
+	}
+	defer dir.Close()
+	if due {
+		_ = dir.WriteFile(t.dueFile(name), nil, defaultMode)
+	} else {
+		_ = dir.Remove(t.dueFile(name))
+	}
+}
+
+// isDue reports what setDue has remembered.
+func (t *target) isDue() bool {
+	dir, name, err := t.place()
+	if err != nil {
+		return false
+	}
+	defer dir.Close()
+	_, err = dir.Stat(t.dueFile(name))
+	return err == nil
 }

@@ -1,0 +1,152 @@
+package haproxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"smartstack/internal/atomicfile"
+)
+
+// checkOff is the haproxy_path that turns the built-in check off.
+const checkOff = "off"
+
+// checkFunc looks at the text that is staged at path. It returns the path that
+// the check's messages name.
+type checkFunc func(ctx context.Context, path string, text []byte) (string, error)
+
+// isRefusal tells a check that says no from one that could not be done.
+func isRefusal(err error) bool {
+	e, ok := errors.AsType[*commandError](err)
+	return ok && e.Refused
+}
+
+// newCheck returns the check that the options ask for: check_command with
+// do_checks, else HAProxy's own when it is installed here; nil = none.
+func newCheck(o *Options, env []string) checkFunc {
+	if o.DoChecks {
+		return func(ctx context.Context, path string, text []byte) (string, error) {
+			if o.CandidateConfigPath != "" {
+				path = o.CandidateConfigPath
+				remove, err := writeCandidate(path, text)
+				if err != nil {
+					return "", err
+				}
+				defer remove()
+			}
+			return path, shellCommand(ctx, o.CheckCommand, env, o.CheckTimeout.Duration())
+		}
+	}
+	bin := findHAProxy(o.HAProxyPath, env)
+	if bin == "" {
+		return nil
+	}
+	return func(ctx context.Context, path string, _ []byte) (string, error) {
+		argv := []string{bin, "-c", "-f", path}
+		return path, runCommand(ctx, strings.Join(argv, " "), argv, env, o.CheckTimeout.Duration())
+	}
+}
+
+// writeCandidate writes the file that check_command looks at. It is removed
+// after the check, as the original moved it away.
+func writeCandidate(path string, text []byte) (remove func(), err error) {
+	dir, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	err = atomicfile.Write(dir, filepath.Base(path), text, defaultMode, atomicfile.Options{NoSync: true})
+	if err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	return func() {
+		_ = dir.Remove(filepath.Base(path)) // one left behind does no harm
+		_ = dir.Close()
+	}, nil
+}
+
+// findHAProxy returns the program to check with; empty = there is none.
+func findHAProxy(path string, env []string) string {
+	switch {
+	case path == checkOff:
+		return ""
+	case path != "":
+		return path
+	}
+	dirs := []string{"/usr/local/sbin", "/usr/sbin"} // daemons' PATHs may leave them out
+	for _, v := range env {
+		if list, ok := strings.CutPrefix(v, "PATH="); ok {
+			dirs = append(filepath.SplitList(list), dirs...)
+		}
+	}
+	for _, dir := range dirs {
+		file := filepath.Join(dir, "haproxy")
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 && filepath.IsAbs(file) {
+			return file
+		}
+	}
+	return ""
+}
+
+// proven reports whether m needs no check, because it differs from what was
+// accepted only in servers of a kind that was accepted before: literal
+// addresses with options that another server of the same service has. A check
+// costs 30 ms and more, a change of members should not.
+func (p *publisher) proven(m Model) bool {
+	if !bytes.Equal(m.Preamble, p.preamble) || !bytes.Equal(m.SharedFrontend, p.shared) || len(m.Sections) != len(p.accepted) {
+		return false
+	}
+	for _, s := range m.Sections {
+		a := p.accepted[s.Service]
+		switch {
+		case a == s:
+		case a == nil:
+			return false
+		case bytes.Equal(a.Text, s.Text):
+		case !p.loose || a.Carried || s.Carried || !sameStructure(a.Text, s.Text) || !provenServers(a.Servers, s.Servers):
+			return false
+		}
+	}
+	return true
+}
+
+func provenServers(accepted, now []Server) bool {
+	type kind struct {
+		options string
+		cookie  bool
+	}
+	there := make(map[Server]struct{}, len(accepted))
+	kinds := map[kind]struct{}{}
+	for i := range accepted {
+		there[accepted[i]] = struct{}{}
+		kinds[kind{accepted[i].Options, accepted[i].Cookie != ""}] = struct{}{}
+	}
+	for i := range now {
+		s := &now[i]
+		if _, same := there[*s]; same {
+			continue
+		}
+		addr, err := netip.ParseAddr(s.Host)
+		if err != nil || addr.Zone() != "" || hasWord(s.Options, "id") || s.Name != legalName(s.Name) || s.Cookie != legalName(s.Cookie) {
+			return false
+		}
+		if _, alike := kinds[kind{s.Options, s.Cookie != ""}]; !alike {
+			return false
+		}
+	}
+	return true
+}
+
+// refersToServers reports whether a line of text may name a server of another
+// line: then taking that server away makes HAProxy refuse the file.
+func refersToServers(text []byte) bool {
+	for _, word := range []string{"use-server", "track", "srv_"} {
+		if bytes.Contains(text, []byte(word)) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,284 @@
+package haproxy
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// syncFunc makes the servers that HAProxy runs equal to those of want, as far
+// as its socket allows. For each service where it does not, refusals says what
+// needs a reload. An error means that HAProxy could not be talked to.
+type syncFunc func(ctx context.Context, want Model) (refusals map[string]string, err error)
+
+// job is one step under way on a goroutine of its own, so that a slow disk or
+// command holds up nothing that goes over the socket.
+type job struct {
+	step   step
+	done   chan struct{}
+	cancel context.CancelFunc
+	finish func(m *memory) // valid once done is closed; called by the owner of m
+}
+
+// start begins a step. Its end is for await and finish to see.
+func (m *memory) start(ctx context.Context, next step) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	j := &job{step: next, done: make(chan struct{}), cancel: cancel}
+	var run func(context.Context) func(*memory)
+	switch next {
+	case stepWrite:
+		run = m.writeJob()
+	case stepReload:
+		run = m.reloadJob()
+	default:
+		run = m.saveJob()
+	}
+	m.job = j
+	go func() {
+		defer close(j.done)
+		j.finish = run(ctx)
+	}()
+}
+
+// await waits for the job: to its end when nothing else could be done in the
+// meantime, else for a moment. It reports whether the job has ended.
+func (m *memory) await(ctx context.Context) bool {
+	var soon <-chan time.Time
+	if m.out.sync != nil {
+		timer := time.NewTimer(jobPoll)
+		defer timer.Stop()
+		soon = timer.C
+	}
+	select {
+	case <-m.job.done:
+		return true
+	case <-soon:
+		return false
+	case <-ctx.Done():
+		if m.job.step == stepReload {
+			return false // the file is live: whatever loads it may finish
+		}
+		m.job.cancel() // a check is worth nothing any more, the rest does not listen
+		<-m.job.done
+		return true
+	}
+}
+
+// finish takes over the results of a job that has ended.
+func (m *memory) finish() {
+	if m.job == nil {
+		return
+	}
+	select {
+	case <-m.job.done:
+		j := m.job
+		m.job = nil
+		j.cancel()
+		j.finish(m)
+	default:
+	}
+}
+
+// writeJob puts the wanted model into the file.
+func (m *memory) writeJob() func(context.Context) func(*memory) {
+	p, want, rev, loaded := m.publisher, m.want, m.snapshot.Rev, m.loaded
+	reloads := m.options.DoReloads
+	return func(ctx context.Context) func(*memory) {
+		done := p.publish(ctx, want, time.Now(), func(next Model) {
+			if reloads && (loaded == nil || len(reasons(*loaded, contentOf(next))) > 0) {
+				p.target.setDue(true)
+			}
+		})
+		return func(m *memory) { m.wrote(done, want, rev, ctx.Err() != nil, time.Now()) }
+	}
+}
+
+// wrote takes over the result of a write.
+func (m *memory) wrote(done published, want Model, rev uint64, canceled bool, now time.Time) {
+	if done.err != nil {
+		if canceled {
+			return
+		}
+		m.fileFails++
+		m.fileRetry = now.Add(backoff(firstFileRetry, longestFileRetry, m.fileFails))
+		m.faults.begin("file", "the file cannot be written: the last good one stays", done.err, now)
+		m.count("synapse.haproxy.check_config", !isRefusal(done.err))
+		return
+	}
+	m.faults.end("file", now)
+	m.fileFails, m.fileRetry = 0, time.Time{}
+	noteHeld(m.log, m.held, done.holds)
+	m.written(done.model, rev)
+	m.held = done.holds
+	m.recheck = time.Time{}
+	if len(m.held) > 0 {
+		m.recheck = now.Add(recheckAfter)
+	}
+	if sameModel(m.want, want) {
+		m.stale = false
+		m.pending.clear()
+	}
+	if done.wrote {
+		m.count("synapse.haproxy.check_config", true)
+		m.log.Info("wrote the file", "rev", rev, "file", m.options.ConfigFilePath)
+	}
+}
+
+// written takes note of what the file says.
+func (m *memory) written(live Model, rev uint64) {
+	file := contentOf(live)
+	m.file, m.fileRev = &file, rev
+}
+
+func (m *memory) count(metric string, ok bool) {
+	status := "success"
+	if !ok {
+		status = "failed"
+	}
+	m.out.deps.Count(metric, "status:"+status)
+}
+
+// reloadReasons says why HAProxy must load the file; nil = it need not.
+func (m *memory) reloadReasons() (list []string, notBefore time.Time) {
+	if !m.options.DoReloads || m.file == nil {
+		return nil, time.Time{}
+	}
+	if m.loaded == nil {
+		return []string{m.unknown}, time.Time{}
+	}
+	list = reasons(m.loadedBeside(), *m.file)
+	if len(list) > 0 {
+		if !m.downFrom.IsZero() {
+			notBefore = m.downFrom.Add(socketGrace)
+		}
+		return list, notBefore
+	}
+	if m.stale { // what the socket refuses may not even be in the file
+		return nil, time.Time{}
+	}
+	refused := m.openRefusals()
+	if len(refused) > 0 && strings.Join(refused, "\n") == m.asked {
+		notBefore = m.lastReload.At.Add(backoff(uselessDelay, longestReloadDelay, m.useless))
+	}
+	return refused, notBefore
+}
+
+// loadedBeside returns what HAProxy has loaded, with the file's text for those
+// services of which HAProxy already has over the socket what is wanted: the
+// file is behind, or the service is in quarantine, and a reload would be a step
+// back.
+func (m *memory) loadedBeside() content {
+	if m.out.sync == nil || !m.stale && len(m.held) == 0 {
+		return *m.loaded
+	}
+	ahead := *m.loaded
+	ahead.stanzas = maps.Clone(ahead.stanzas)
+	for _, s := range m.want.Sections {
+		file, inFile := m.file.stanzas[s.Service]
+		if text, ok := ahead.stanzas[s.Service]; ok && inFile && sameText(text, s.Text) {
+			ahead.stanzas[s.Service] = file
+		}
+	}
+	return ahead
+}
+
+// openRefusals lists what the socket refused, but for services in quarantine:
+// no reload can give them what is not in the file.
+func (m *memory) openRefusals() []string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(m.refusals)) {
+		if !slices.ContainsFunc(m.held, func(h Held) bool { return h.Service == name }) {
+			list = append(list, "service "+name+": "+m.refusals[name])
+		}
+	}
+	return list
+}
+
+// reloadJob makes HAProxy load the file.
+func (m *memory) reloadJob() func(context.Context) func(*memory) {
+	list, _ := m.reloadReasons()
+	o, deps, file := m.options, m.out.deps, m.file
+	refused := strings.Join(m.openRefusals(), "\n")
+	run := deps.Reload
+	if run == nil {
+		run = func(ctx context.Context) error {
+			return shellCommand(ctx, o.ReloadCommand, deps.Env, o.ReloadTimeout.Duration())
+		}
+	}
+	return func(ctx context.Context) func(*memory) {
+		began := time.Now()
+		err := run(ctx)
+		status := ReloadStatus{At: time.Now(), Took: time.Since(began), Reasons: list}
+		return func(m *memory) { m.reloaded(status, err, file, refused) }
+	}
+}
+
+// reloaded takes over the result of a reload. One that failed changes nothing
+// in what HAProxy is taken to run.
+func (m *memory) reloaded(status ReloadStatus, err error, file *content, refused string) {
+	m.limiter.done(status.At, err == nil)
+	if err != nil {
+		status.Err = err.Error()
+		m.lastReload = status
+		m.failedReloads++
+		m.out.deps.Count("synapse.haproxy.reload_failed")
+		m.faults.begin("reload", "HAProxy could not be reloaded: it goes on with what it has", err, status.At)
+		return
+	}
+	m.faults.end("reload", status.At)
+	m.lastReload, m.loaded, m.unknown = status, file, ""
+	m.reloads++
+	if refused != "" && refused == m.asked {
+		m.useless++
+	} else {
+		m.useless = 1
+	}
+	m.asked = refused
+	if !m.stale {
+		m.publisher.target.setDue(false)
+	}
+	m.log.Info("reloaded HAProxy", "reason", strings.Join(status.Reasons, "; "), "took", fmt.Sprint(status.Took.Round(time.Millisecond)))
+}
+
+// saveJob writes the state file.
+func (m *memory) saveJob() func(context.Context) func(*memory) {
+	path := m.options.StateFilePath
+	state := m.composer.State(m.snapshot, time.Now())
+	return func(context.Context) func(*memory) {
+		err := writeState(path, state)
+		return func(m *memory) {
+			now := time.Now()
+			if err != nil {
+				m.stateDue = now.Add(saveDelay)
+				m.faults.begin("state file", "the state file cannot be written", err, now)
+				return
+			}
+			m.stateDue = now.Add(saveEvery)
+			m.faults.end("state file", now)
+		}
+	}
+}
+
+// situation gathers what decides about the next step.
+func (m *memory) situation(now time.Time) situation {
+	o := m.options
+	s := situation{
+		now: now, busy: m.job != nil,
+		stale: m.stale && o.DoWrites, pending: m.pending, immediate: m.out.sync == nil,
+		fileRetry: m.fileRetry, recheck: m.recheck,
+		reloadWait: m.limiter.wait(now),
+		state:      o.StateFilePath != "", stateDue: m.stateDue,
+		probe: lookEvery, nextModel: m.expires,
+	}
+	if m.out.sync != nil {
+		s.probe = probeEvery
+	}
+	if m.job == nil {
+		list, notBefore := m.reloadReasons()
+		s.reload, s.notBefore = len(list) > 0, notBefore
+	}
+	return s
+}

@@ -1,0 +1,332 @@
+package haproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"smartstack/internal/atomicfile"
+	"smartstack/internal/config"
+	"smartstack/internal/service"
+)
+
+const (
+	defaultCheckTimeout  = config.Seconds(10 * time.Second)
+	defaultReloadTimeout = config.Seconds(30 * time.Second)
+)
+
+// memory is what an Output knows. It belongs to the goroutine that calls
+// Apply, but for publisher while a job runs.
+type memory struct {
+	out      *Output
+	options  *Options
+	log      *slog.Logger
+	composer *Composer
+	faults   faults
+	job      *job // nil = none is running
+
+	snapshot service.Snapshot
+	want     Model // made from snapshot
+	expires  time.Time
+	pending  pending
+
+	publisher *publisher
+	stale     bool // the file may not say what want says
+	fileRetry time.Time
+	fileFails int
+	file      *content // what the file says; nil = not known
+	fileRev   uint64
+	held      []Held
+	recheck   time.Time
+
+	loaded   *content // what HAProxy has loaded or was told since; nil = not known
+	unknown  string   // why not
+	limiter  limiter
+	refusals map[string]string // by service: what cannot be done over the socket
+	asked    string            // the refusals that the last reload was to mend
+	useless  int               // reloads in a row that did not mend them
+	downFrom time.Time         // the socket has not worked since; zero = it works
+
+	reloads, failedReloads int
+	lastReload             ReloadStatus
+
+	stateDue time.Time
+	applied  uint64
+}
+
+func newMemory(out *Output) *memory {
+	o := &out.options
+	check := out.check
+	if check == nil {
+		check = newCheck(o, out.deps.Env)
+	}
+	m := &memory{
+		out: out, options: o, log: out.log,
+		composer: NewComposer(*o, out.services, out.deps.Host),
+		faults:   faults{log: out.log},
+		limiter:  limiter{interval: o.RestartInterval.Duration(), jitter: o.RestartJitter},
+		stale:    true,
+		publisher: &publisher{
+			target: &target{path: o.ConfigFilePath}, writes: o.DoWrites, check: check, always: o.DoChecks,
+		},
+	}
+	return m
+}
+
+// recall reads what an earlier run has left.
+func (m *memory) recall(now time.Time) error {
+	p := m.publisher
+	if m.options.DoWrites {
+		if err := p.target.claim(); errors.Is(err, errTaken) {
+			return err
+		}
+		if _, err := p.look(); err != nil {
+			return fmt.Errorf("what the file says now must be known before it is replaced: %w", err)
+		}
+	}
+	m.composer.Recall(p.text, m.readState(now))
+	switch {
+	case !m.options.DoWrites:
+		m.unknown = "first run: this synapse does not write the file, so what HAProxy has loaded is not known"
+	case len(p.text) == 0:
+		m.unknown = "first configuration"
+	case p.target.isDue():
+		m.unknown = "an earlier run ended before HAProxy had loaded the file"
+	}
+	return nil
+}
+
+func (m *memory) readState(now time.Time) State {
+	if m.options.StateFilePath == "" {
+		return nil
+	}
+	data, err := os.ReadFile(m.options.StateFilePath)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			m.log.Warn("the state file cannot be read and is taken as empty", "err", err)
+		}
+		return nil
+	}
+	state, problems := DecodeState(data, now, m.options.StateFileTTL.Duration())
+	for _, problem := range problems {
+		m.log.Warn("part of the state file is left out", "reason", problem)
+	}
+	return state
+}
+
+// takeOver continues where the output of the earlier configuration stopped.
+func (m *memory) takeOver(old *memory, now time.Time) {
+	next := *old
+	next.out, next.options, next.log, next.composer = m.out, m.options, m.log, m.composer
+	next.faults.log = m.log
+	next.limiter.interval, next.limiter.jitter = m.limiter.interval, m.limiter.jitter
+	next.stale, next.stateDue = true, time.Time{}
+	if next.job != nil && next.job.step != stepReload { // it works with what is about to change
+		next.job.cancel()
+		<-next.job.done
+		next.finish()
+	}
+	next.want = Model{}
+	p, was := m.publisher, next.publisher
+	if p.target.path == was.target.path && p.writes && was.writes {
+		was.check, was.always = p.check, p.always
+	} else {
+		was.target.release()
+		next.publisher = p
+		next.fileRetry, next.fileFails = time.Time{}, 0
+	}
+	next.composer.Recall(was.text, old.composer.State(old.snapshot, now))
+	*m = next
+}
+
+// compose makes the wanted model, if anything can have changed it.
+func (m *memory) compose(s service.Snapshot, now time.Time) {
+	due := !m.expires.IsZero() && !now.Before(m.expires)
+	if s.Rev == m.snapshot.Rev && !due && m.want.Sections != nil {
+		return
+	}
+	first := m.want.Sections == nil
+	m.snapshot = s
+	want := m.composer.Compose(s, now)
+	m.expires = m.composer.NextExpiry()
+	changed := first || !sameModel(m.want, want)
+	if changed {
+		m.warn(want)
+		m.stale, m.fileRetry = true, time.Time{}
+		m.pending.note(now)
+		if soon := now.Add(saveDelay); m.stateDue.IsZero() || soon.Before(m.stateDue) {
+			m.stateDue = soon
+		}
+	}
+	m.want = want
+	if first {
+		m.learnLoaded()
+	}
+	if !m.options.DoWrites {
+		m.written(want, s.Rev)
+		m.stale = false
+	}
+}
+
+// sameModel reports whether nothing at all has changed. Sections are the same
+// pointer as long as their service is.
+func sameModel(a, b Model) bool {
+	return string(a.Preamble) == string(b.Preamble) && string(a.SharedFrontend) == string(b.SharedFrontend) &&
+		slices.Equal(a.Sections, b.Sections)
+}
+
+// warn logs what the composer left out, once for each section that is new.
+func (m *memory) warn(want Model) {
+	log := func(list []Warning) {
+		for _, w := range list {
+			m.log.Warn("configuration: "+w.Section, "service", w.Service, "reason", w.Reason)
+		}
+	}
+	if m.want.Sections == nil {
+		log(want.Warnings)
+	}
+	known := make(map[string]*Section, len(m.want.Sections))
+	for _, s := range m.want.Sections {
+		known[s.Service] = s
+	}
+	for _, s := range want.Sections {
+		if old := known[s.Service]; old == nil || old != s && !slices.Equal(old.Warnings, s.Warnings) {
+			log(s.Warnings)
+		}
+	}
+}
+
+// learnLoaded takes the file as what HAProxy has loaded, unless something
+// speaks against it.
+func (m *memory) learnLoaded() {
+	p := m.publisher
+	if p.text != nil && p.accepted == nil {
+		was, sections := contentOfFile(p.text, m.want)
+		p.adopt(sections)
+		if m.loaded == nil && m.unknown == "" {
+			m.loaded = &was
+			m.log.Debug("what the file says is taken as what HAProxy runs", "file", p.target.path)
+		}
+	}
+}
+
+// contentOfFile takes an earlier run's file apart as the services of want
+// would have written it.
+func contentOfFile(text []byte, want Model) (content, []*Section) {
+	c := content{stanzas: map[string][]byte{}}
+	owners := map[string]*Section{}
+	var sections []*Section
+	for _, s := range want.Sections {
+		kept := &Section{Service: s.Service, Carried: true}
+		sections = append(sections, kept)
+		if s.FrontendName != "" {
+			owners["frontend "+s.FrontendName] = kept
+		}
+		owners["backend "+s.BackendName] = kept
+	}
+	fixed := map[string]bool{}
+	for _, s := range SplitStanzas(want.Preamble) {
+		fixed[s.Title] = true
+	}
+	for _, s := range SplitStanzas(text) {
+		kind, name, _ := strings.Cut(s.Title, " ")
+		owner := owners[s.Title]
+		switch {
+		case owner != nil:
+			owner.Text = append(append(owner.Text, '\n'), s.Text...)
+			if kind == "frontend" {
+				owner.FrontendName = name
+			} else {
+				owner.BackendName = name
+			}
+		case s.Title == "frontend "+sharedName:
+			c.shared = append(c.shared, s.Text...)
+		case !fixed[s.Title] && (kind == "frontend" || kind == "backend"):
+			c.stanzas[name] = append(c.stanzas[name], s.Text...) // of a service that is gone
+		default:
+			c.preamble = append(c.preamble, s.Text...)
+		}
+	}
+	sections = slices.DeleteFunc(sections, func(s *Section) bool { return s.Text == nil })
+	for _, s := range sections {
+		c.stanzas[s.Service] = s.Text
+	}
+	return c, sections
+}
+
+// lookAtFile notices what somebody else did to the file.
+func (m *memory) lookAtFile(now time.Time) {
+	if m.job != nil || !m.options.DoWrites {
+		return
+	}
+	foreign, err := m.publisher.look()
+	if err != nil || !foreign {
+		return // an error comes up again when the file is written
+	}
+	m.log.Warn("somebody else has changed the file: it is written again", "file", m.options.ConfigFilePath)
+	m.stale = true
+	m.pending.note(now)
+	m.loaded, m.unknown = nil, "somebody else has changed the file, so HAProxy may have loaded something else"
+}
+
+// syncServers lets the socket half do its part.
+func (m *memory) syncServers(ctx context.Context) {
+	if m.out.sync == nil || len(m.want.Sections) == 0 {
+		return
+	}
+	refusals, err := m.out.sync(ctx, m.want)
+	now := time.Now()
+	if err != nil {
+		if m.downFrom.IsZero() {
+			m.downFrom = now
+		}
+		m.faults.begin("socket", "HAProxy cannot be changed over its socket: the file is written all the same", err, now)
+		return
+	}
+	m.downFrom = time.Time{}
+	m.faults.end("socket", now)
+	m.refusals = refusals
+	m.noteSynced()
+}
+
+// noteSynced takes note of what HAProxy now runs without having loaded it.
+func (m *memory) noteSynced() {
+	if m.loaded == nil {
+		return
+	}
+	var stanzas map[string][]byte
+	for _, s := range m.want.Sections {
+		was, there := m.loaded.stanzas[s.Service]
+		if !there || sameText(was, s.Text) || m.refusals[s.Service] != "" || !sameStructure(was, s.Text) {
+			continue
+		}
+		if stanzas == nil {
+			stanzas = maps.Clone(m.loaded.stanzas)
+		}
+		stanzas[s.Service] = s.Text
+	}
+	if stanzas != nil {
+		m.loaded = &content{preamble: m.loaded.preamble, stanzas: stanzas, shared: m.loaded.shared}
+	}
+}
+
+// sameText is a comparison that costs nothing for what has not changed.
+func sameText(a, b []byte) bool { return string(a) == string(b) }
+
+// writeState writes the state file.
+func writeState(path string, state State) error {
+	dir, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("state file %s: %w", path, err)
+	}
+	defer dir.Close()
+	return atomicfile.Write(dir, filepath.Base(path), state.Encode(), defaultMode, atomicfile.Options{NoSync: true})
+}

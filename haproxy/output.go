@@ -1,0 +1,139 @@
+package haproxy
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"smartstack/internal/service"
+)
+
+// Deps is what an Output needs from its surroundings.
+type Deps struct {
+	Host string   // this machine's name; it seeds the order of servers
+	Env  []string // the environment of check_command and reload_command, as in os.Environ
+	// Reload makes HAProxy load the file, in place of reload_command; nil =
+	// reload_command is run.
+	Reload func(ctx context.Context) error
+	// Count counts an event under the original's metric name; nil = nobody
+	// counts.
+	Count func(metric string, tags ...string)
+}
+
+// Output makes HAProxy equal to the newest snapshot: servers over the socket,
+// everything else by way of the file and reloads. It implements
+// service.Output; all methods but Status belong to one goroutine.
+//
+// Apply returns an error only when it must not act at all, because another
+// synapse writes the same file. Whatever else does not work is logged when it
+// begins and when it ends, is shown in Status, and is tried again by itself;
+// the last good file stays, and so does what HAProxy runs.
+type Output struct {
+	options  Options
+	services []ServiceConfig
+	deps     Deps
+	log      *slog.Logger
+
+	before *Output // whose memory is taken over at the first Apply; nil = none, or done
+	memory *memory // nil before the first Apply
+	status *atomic.Pointer[Status]
+
+	check checkFunc // in place of what the options ask for; tests only
+	sync  syncFunc  // nil = no socket is used
+}
+
+// New returns an Output for the options. It does no I/O.
+func New(o Options, services []ServiceConfig, deps Deps, log *slog.Logger) (*Output, error) {
+	if deps.Count == nil {
+		deps.Count = func(string, ...string) {}
+	}
+	if o.CheckTimeout <= 0 {
+		o.CheckTimeout = defaultCheckTimeout
+	}
+	if o.ReloadTimeout <= 0 {
+		o.ReloadTimeout = defaultReloadTimeout
+	}
+	return &Output{options: o, services: services, deps: deps, log: log, status: new(atomic.Pointer[Status])}, nil
+}
+
+// Reconfigured returns an Output for a changed configuration. It takes over
+// what out knows (ids, remembered servers, spacing of reloads, what HAProxy
+// runs) at its first Apply; by then out must have seen its last one.
+func (out *Output) Reconfigured(o Options, services []ServiceConfig) (*Output, error) {
+	next, err := New(o, services, out.deps, out.log)
+	if err != nil {
+		return nil, err
+	}
+	next.before, next.status, next.check, next.sync = out, out.status, out.check, out.sync
+	return next, nil
+}
+
+// Name returns the name of the output's section in the configuration.
+func (out *Output) Name() string { return generatorName }
+
+// Status returns what the output is doing. Any goroutine may call it.
+func (out *Output) Status() Status {
+	if s := out.status.Load(); s != nil {
+		return *s
+	}
+	return Status{}
+}
+
+// Apply does what can be done now to make HAProxy equal to s, and asks to be
+// called again when something is left.
+func (out *Output) Apply(ctx context.Context, s service.Snapshot) (again time.Duration, err error) {
+	if err := out.open(time.Now()); err != nil {
+		return 0, err
+	}
+	m := out.memory
+	defer func() { out.status.Store(m.report()) }()
+	m.finish() // a step of an earlier call
+	m.compose(s, time.Now())
+	for {
+		m.lookAtFile(time.Now())
+		m.syncServers(ctx)
+		next, again := decide(m.situation(time.Now()))
+		if next == stepNone {
+			return again, nil
+		}
+		m.start(ctx, next)
+		if !m.await(ctx) {
+			return jobPoll, nil
+		}
+		m.finish()
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+	}
+}
+
+// Close waits for a command that still runs, at most until its time limit, and
+// gives the file free for another synapse. HAProxy goes on as it is. It may be
+// called instead of a further Apply, and at most once.
+func (out *Output) Close() error {
+	if out.memory == nil {
+		return nil
+	}
+	if job := out.memory.job; job != nil {
+		<-job.done
+		out.memory.finish()
+	}
+	out.memory.publisher.target.release()
+	return nil
+}
+
+// open prepares the first Apply. It succeeds once.
+func (out *Output) open(now time.Time) error {
+	if out.memory != nil {
+		return nil
+	}
+	m := newMemory(out)
+	if old := out.before; old != nil && old.memory != nil {
+		m.takeOver(old.memory, now)
+	} else if err := m.recall(now); err != nil {
+		return err
+	}
+	out.memory, out.before = m, nil
+	return nil
+}

@@ -1,0 +1,217 @@
+package haproxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	// maxChecks bounds the checks that one write may cost while the services
+	// at fault are looked for.
+	maxChecks = 60
+	// recheckAfter is when something that was refused is tried again although
+	// nothing of it changed: what it needs (a certificate, a name) may be there
+	// by then.
+	recheckAfter = time.Minute
+)
+
+// publisher puts models into the file, through the check. It belongs to one
+// goroutine at a time: the output's, or the job that it has started.
+type publisher struct {
+	target *target
+	writes bool
+	// check looks at the text staged at path; nil = there is none. An error
+	// that is a refusal blames the text, any other the check itself.
+	check  func(ctx context.Context, path string, text []byte) (checkedPath string, err error)
+	always bool // check even what is proven
+
+	known    bool // text and seen are valid
+	text     []byte
+	seen     stamp
+	accepted map[string]*Section // what each service has in the file
+	preamble []byte
+	shared   []byte
+	loose    bool // a check has passed, and no line refers to a server by name
+	holds    map[string]*hold
+	heldAt   time.Time
+}
+
+// published is what came of one publish. It is immutable.
+type published struct {
+	model Model // what the file says now; valid when err is nil
+	holds []Held
+	wrote bool
+	err   error
+}
+
+// look reads the file when it is not the one that was seen last, and reports
+// whether somebody else has changed what it says.
+func (p *publisher) look() (foreign bool, err error) {
+	if !p.writes {
+		return false, nil
+	}
+	if p.known {
+		now, err := p.target.stat()
+		if err != nil || now == p.seen {
+			return false, err
+		}
+	}
+	text, seen, err := p.target.read()
+	if err != nil {
+		return false, err
+	}
+	foreign = p.known && !sameLines(text, p.text)
+	p.known, p.text, p.seen = true, text, seen
+	return foreign, nil
+}
+
+// adopt takes what the file of an earlier run says as accepted.
+func (p *publisher) adopt(sections []*Section) {
+	p.accepted = make(map[string]*Section, len(sections))
+	for _, s := range sections {
+		p.accepted[s.Service] = s
+	}
+}
+
+// publish makes the file say what want says, but for services that HAProxy
+// refuses. commit is called with what is about to go live.
+func (p *publisher) publish(ctx context.Context, want Model, now time.Time, commit func(Model)) published {
+	if err := p.target.claim(); err != nil {
+		return published{err: err}
+	}
+	if _, err := p.look(); err != nil {
+		return published{err: err}
+	}
+	p.releaseHolds(want, now)
+	before := len(p.holds)
+	m, staged, err := p.settle(ctx, want)
+	if err != nil {
+		return published{err: err, holds: p.held()}
+	}
+	if len(p.holds) > before || before == 0 {
+		p.heldAt = now
+	}
+	done := published{model: m, holds: p.held()}
+	if staged == nil {
+		p.accept(m)
+		return done
+	}
+	commit(m)
+	if p.seen, err = staged.commit(); err != nil {
+		p.known = false // whatever is there now has to be read
+		return published{err: err, holds: done.holds}
+	}
+	p.text = m.Render()
+	p.accept(m)
+	done.wrote = true
+	return done
+}
+
+// releaseHolds gives services another chance whose wanted section is not the
+// refused one any more, and all of them after a while.
+func (p *publisher) releaseHolds(want Model, now time.Time) {
+	if now.Sub(p.heldAt) >= recheckAfter {
+		p.holds = nil
+		return
+	}
+	wanted := map[string]*Section{}
+	for _, s := range want.Sections {
+		wanted[s.Service] = s
+	}
+	maps.DeleteFunc(p.holds, func(name string, h *hold) bool {
+		s := wanted[name]
+		return s == nil || !bytes.Equal(s.Text, h.refused.Text) || !slices.Equal(s.Shared, h.refused.Shared)
+	})
+}
+
+// settle finds the largest part of want that HAProxy accepts, and stages it.
+// staged is nil when the file says it already.
+func (p *publisher) settle(ctx context.Context, want Model) (m Model, s *staged, err error) {
+	checks := 0
+	for {
+		m = withHolds(want, p.holds)
+		text := m.Render()
+		if sameLines(text, p.text) {
+			return m, nil, nil
+		}
+		if s, err = p.target.stage(text); err != nil {
+			return m, nil, err
+		}
+		if p.check == nil || !p.always && p.proven(m) {
+			return m, s, nil
+		}
+		checks++
+		path, err := p.check(ctx, s.Path(), text)
+		if err == nil {
+			p.loose = !refersToServers(text)
+			return m, s, nil
+		}
+		staged := s.Path()
+		err = errors.Join(err, s.discard())
+		refusal, ok := errors.AsType[*commandError](err)
+		if !ok || !refusal.Refused || checks >= maxChecks {
+			return m, nil, fmt.Errorf("the new configuration could not be checked and is not written: %w", err)
+		}
+		found := blame(m, path, refusal.Output)
+		refusal.Line = strings.ReplaceAll(refusal.Line, staged, p.target.path)
+		refusal.Output = strings.ReplaceAll(alerts(refusal.Output), staged, p.target.path)
+		if !p.blameAndHold(want, found) {
+			if err := p.bisect(ctx, want, refusal, &checks); err != nil {
+				return m, nil, err
+			}
+		}
+	}
+}
+
+// blameAndHold holds the services that are blamed. It reports whether that
+// changes anything: not when something else is blamed too, or only services
+// that are held already.
+func (p *publisher) blameAndHold(want Model, found []blamed) bool {
+	held := 0
+	for _, b := range found {
+		if b.service == "" {
+			return false
+		}
+		if p.holds[b.service] == nil && p.hold(want, b) {
+			held++
+		}
+	}
+	return held > 0
+}
+
+func (p *publisher) hold(want Model, b blamed) bool {
+	i := slices.IndexFunc(want.Sections, func(s *Section) bool { return s.Service == b.service })
+	if i < 0 {
+		return false
+	}
+	if p.holds == nil {
+		p.holds = map[string]*hold{}
+	}
+	p.holds[b.service] = newHold(want.Sections[i], p.accepted[b.service], b.reason, b.inShared)
+	return true
+}
+
+// accept remembers m as what the file says.
+func (p *publisher) accept(m Model) {
+	accepted := make(map[string]*Section, len(m.Sections))
+	for _, s := range m.Sections {
+		accepted[s.Service] = s
+	}
+	p.accepted, p.preamble, p.shared = accepted, m.Preamble, m.SharedFrontend
+}
+
+// held lists the services in quarantine, by name.
+func (p *publisher) held() []Held {
+	var list []Held
+	for _, name := range slices.Sorted(maps.Keys(p.holds)) {
+		h := p.holds[name]
+		list = append(list, Held{Service: name, Reason: h.reason, LeftOut: h.kept == nil})
+	}
+	return list
+}
