@@ -64,11 +64,11 @@ func (t *text) fromJSON(v *hujson.Value, parent *Node, name string) *Node {
 	switch value := v.Value.(type) {
 	case *hujson.Object:
 		n.kind = Object
-		index := make(map[string]int, len(value.Members))
+		var index keyIndex
 		for i := range value.Members {
 			m := &value.Members[i]
 			k := key{name: m.Name.Value.(hujson.Literal).String(), at: t.at(m.Name.StartOffset)}
-			older, again := n.addKey(k, t.fromJSON(&m.Value, n, k.name), index)
+			older, again := n.addKey(k, t.fromJSON(&m.Value, n, k.name), &index)
 			if again {
 				t.src.twice(n, k, older)
 			}

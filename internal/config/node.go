@@ -100,10 +100,8 @@ func (n *Node) Get(key string) *Node {
 	if n == nil {
 		return nil
 	}
-	for i := range n.keys {
-		if n.keys[i].name == key {
-			return n.items[i]
-		}
+	if i := n.rank(key, nil); i >= 0 {
+		return n.items[i]
 	}
 	return nil
 }
@@ -167,17 +165,45 @@ func joinPath(path, key string) string {
 	}
 }
 
+// keyIndex finds the keys of an object that is being built; it stays nil while
+// there are few.
+type keyIndex map[string]int
+
 // addKey gives the object n a key; a key that is there already keeps its rank
 // and gets the new value, as in Ruby. It returns the older place, if any.
-// index is n's own, for objects with many keys.
-func (n *Node) addKey(k key, value *Node, index map[string]int) (older place, replaced bool) {
-	if i, ok := index[k.name]; ok {
+func (n *Node) addKey(k key, value *Node, index *keyIndex) (older place, replaced bool) {
+	if i := n.rank(k.name, *index); i >= 0 {
 		older = n.keys[i].at
 		n.keys[i], n.items[i] = k, value
 		return older, true
 	}
-	index[k.name] = len(n.keys)
 	n.keys = append(n.keys, k)
 	n.items = append(n.items, value)
+	const few = 12
+	switch {
+	case *index != nil:
+		(*index)[k.name] = len(n.keys) - 1
+	case len(n.keys) > few:
+		*index = make(keyIndex, 4*few)
+		for i := range n.keys {
+			(*index)[n.keys[i].name] = i
+		}
+	}
 	return place{}, false
+}
+
+// rank returns the index of a key, -1 when n has none of that name.
+func (n *Node) rank(name string, index keyIndex) int {
+	if index != nil {
+		if i, ok := index[name]; ok {
+			return i
+		}
+		return -1
+	}
+	for i := range n.keys {
+		if n.keys[i].name == name {
+			return i
+		}
+	}
+	return -1
 }

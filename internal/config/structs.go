@@ -113,12 +113,7 @@ func (d *structDecoder) index(name string) int {
 	if d.used == nil {
 		return -1
 	}
-	for i := range d.n.keys {
-		if d.n.keys[i].name == name {
-			return i
-		}
-	}
-	return -1
+	return d.n.rank(name, nil)
 }
 
 func (d *structDecoder) field(v reflect.Value, t tag) {

@@ -129,7 +129,7 @@ func (y *yamlTree) build(v *yaml.Node, s slot, depth int) *Node {
 	case yaml.MappingNode:
 		n.kind = Object
 		y.checkTag(v, s, "!!map")
-		y.pairs(n, v, map[string]int{}, depth)
+		y.pairs(n, v, depth)
 	case yaml.SequenceNode:
 		n.kind = List
 		y.checkTag(v, s, "!!seq")
@@ -153,12 +153,13 @@ func (y *yamlTree) follow(v *yaml.Node, s slot) (target *yaml.Node, leave func()
 }
 
 // pairs adds the keys of the mapping v to n.
-func (y *yamlTree) pairs(n *Node, v *yaml.Node, index map[string]int, depth int) {
-	own := map[string]bool{}
+func (y *yamlTree) pairs(n *Node, v *yaml.Node, depth int) {
+	var index keyIndex
+	own := map[string]bool{} // the keys written here, not merged
 	for i := 0; i+1 < len(v.Content); i += 2 {
 		k, value := v.Content[i], v.Content[i+1]
 		if k.Kind == yaml.ScalarNode && k.ShortTag() == "!!merge" {
-			y.merge(n, value, index, own, depth)
+			y.merge(n, value, &index, own, depth)
 			continue
 		}
 		if k.Kind == yaml.AliasNode && k.Alias != nil {
@@ -170,7 +171,7 @@ func (y *yamlTree) pairs(n *Node, v *yaml.Node, index map[string]int, depth int)
 		}
 		y.plain(k)
 		newKey := key{name: k.Value, at: y.at(k)}
-		older, again := n.addKey(newKey, y.build(value, slot{n, k.Value}, depth+1), index)
+		older, again := n.addKey(newKey, y.build(value, slot{n, k.Value}, depth+1), &index)
 		if again && own[k.Value] {
 			y.text.src.twice(n, newKey, older)
 		}
@@ -180,7 +181,7 @@ func (y *yamlTree) pairs(n *Node, v *yaml.Node, index map[string]int, depth int)
 
 // merge adds what stands under "<<". Ruby's Psych merges at the place of the
 // "<<", so it replaces what is written above it and yields to what is below.
-func (y *yamlTree) merge(n *Node, v *yaml.Node, index map[string]int, own map[string]bool, depth int) {
+func (y *yamlTree) merge(n *Node, v *yaml.Node, index *keyIndex, own map[string]bool, depth int) {
 	if !y.enter(v, slot{n, "<<"}, depth+1) {
 		return
 	}
@@ -194,7 +195,7 @@ func (y *yamlTree) merge(n *Node, v *yaml.Node, index map[string]int, own map[st
 	}
 }
 
-func (y *yamlTree) mergeOne(n *Node, v *yaml.Node, index map[string]int, own map[string]bool, depth int) {
+func (y *yamlTree) mergeOne(n *Node, v *yaml.Node, index *keyIndex, own map[string]bool, depth int) {
 	s := slot{n, "<<"}
 	target, leave := v, func() {}
 	if v.Kind == yaml.AliasNode {

@@ -27,6 +27,9 @@ func (y *yamlTree) syntaxFault(err error) Fault {
 	if anchor := unknownAnchor.FindStringSubmatch(m[2]); anchor != nil {
 		return y.text.fault(max(bytes.Index(y.seen, []byte("*"+anchor[1])), 0), msg)
 	}
+	if strings.HasPrefix(m[2], "control characters") {
+		return y.text.fault(max(bytes.IndexFunc(y.seen, isControl), 0), msg)
+	}
 	line, _ := strconv.Atoi(m[1])
 	switch {
 	case !parserError.MatchString(m[2]):
@@ -45,6 +48,11 @@ func (y *yamlTree) syntaxFault(err error) Fault {
 
 func (y *yamlTree) line(i int) []byte {
 	return y.seen[y.offset(i, 1):y.offset(i+1, 1)]
+}
+
+// isControl tells what YAML allows nowhere.
+func isControl(r rune) bool {
+	return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f || r >= 0x80 && r < 0xa0 && r != 0x85
 }
 
 // failingLine finds the line that makes the text invalid, from the line where
