@@ -62,7 +62,7 @@ func decodeGenerator(name string, raw []byte) (*ServiceOptions, error) {
 	if err := r.Err(); err != nil {
 		return nil, err
 	}
-	return options, nil
+	return options, options.foreignFault()
 }
 
 // claimNames takes the names of the service's sections, unless another proxy

@@ -1,9 +1,8 @@
 package haproxy
 
 import (
+	"cmp"
 	"strings"
-
-	"smartstack/internal/config"
 )
 
 // layout is what a service's options say about its part of the file; the
@@ -33,11 +32,11 @@ type taken struct {
 }
 
 // newLayout turns a service's options into a layout. foreign says that they
-// come from a registry; then o.check has been passed.
+// come from a registry; then o.foreignFault has found nothing.
 func newLayout(top *Options, service string, o *ServiceOptions, foreign bool) *layout {
 	sift := &sifter{service: service, foreign: foreign}
 	l := &layout{
-		serverOptions: o.ServerOptions.Value,
+		serverOptions: oneLine(o.ServerOptions.Value),
 		bare:          o.ServerOptions.Null || foreign && !o.ServerOptions.Set,
 		order:         o.BackendOrder,
 		hashedCookies: o.CookieValueMethod == "hash",
@@ -90,64 +89,14 @@ func (o *ServiceOptions) backendName(service string) string {
 // bindLine is the service's bind line: the address alone when the port is
 // null, as for the path of a socket.
 func bindLine(top *Options, o *ServiceOptions) string {
-	address := "localhost"
-	switch {
-	case o.BindAddress != "":
-		address = o.BindAddress
-	case top.BindAddress != "":
-		address = top.BindAddress
-	}
-	line := "bind " + address
+	line := "bind " + oneLine(cmp.Or(o.BindAddress, top.BindAddress, "localhost"))
 	if !o.Port.Null && o.Port.Value != "" {
-		line += ":" + o.Port.Value
+		line += ":" + oneLine(o.Port.Value)
 	}
 	if o.BindOptions != "" {
-		line += " " + o.BindOptions
+		line += " " + oneLine(o.BindOptions)
 	}
 	return line
-}
-
-// check says what is wrong with values that end up as words on our own lines.
-func (o *ServiceOptions) check(fault func(key, format string, args ...any)) {
-	if p := o.Port; p.Set && !p.Null && p.Value != "" && !isPortRange(p.Value) {
-		fault("port", "want a port between 1 and 65535, got %.80q", p.Value)
-	}
-	word := func(key, value string) {
-		if value != "" && (len(strings.Fields(value)) != 1 || lineFault(value) != "") {
-			fault(key, "want one word, got %.80q", value)
-		}
-	}
-	word("bind_address", o.BindAddress)
-	word("backend_name", o.BackendName)
-	text := func(key, value string) {
-		if reason := lineFault(value); reason != "" {
-			fault(key, "%.80q %s", value, reason)
-		}
-	}
-	text("bind_options", o.BindOptions)
-	text("server_options", o.ServerOptions.Value)
-	for _, p := range []struct{ key, value string }{
-		{"server_port_override", o.ServerPortOverride}, {"server_backup_port", o.ServerBackupPort},
-	} {
-		if p.value != "" && !isPort(p.value) {
-			fault(p.key, "want a port between 1 and 65535, got %.80q", p.value)
-		}
-	}
-}
-
-// Validate reports what the tags of ServiceOptions cannot say.
-func (o *ServiceOptions) Validate(n *config.Node, r *config.Report) {
-	o.check(func(key, format string, args ...any) { r.Fault(n.Get(key), format, args...) })
-	switch o.BackendOrder {
-	case "", orderAscending, orderDescending, orderAsFound, "shuffle":
-	default:
-		r.Warn(n.Get("backend_order"), "want asc, desc or no_shuffle, got %q: the servers are shuffled", o.BackendOrder)
-	}
-	switch o.CookieValueMethod {
-	case "", "name", "hash":
-	default:
-		r.Warn(n.Get("cookie_value_method"), "want name or hash, got %q: the name is used", o.CookieValueMethod)
-	}
 }
 
 // legalName replaces what HAProxy refuses in the name of a section or a server.

@@ -78,6 +78,15 @@ func splitLines(lines []string) []string {
 	return out
 }
 
+// oneLine makes one line of a value that ends up within one, as YAML's block
+// texts have line breaks of their own.
+func oneLine(value string) string {
+	if !strings.ContainsAny(value, "\r\n") {
+		return value
+	}
+	return strings.Join(strings.FieldsFunc(value, func(r rune) bool { return r == '\r' || r == '\n' }), " ")
+}
+
 // eraForms are directives of the originals' time that HAProxy refuses since
 // 2.1, and what means the same in every version.
 var eraForms = []struct{ old, now string }{

@@ -1,12 +1,6 @@
 package haproxy
 
-import (
-	"fmt"
-	"math/big"
-	"strings"
-
-	"smartstack/internal/config"
-)
+import "smartstack/internal/config"
 
 // Options is the top-level section `haproxy`.
 type Options struct {
@@ -26,6 +20,10 @@ type Options struct {
 	CheckCommand        string   `cfg:"check_command" doc:"Shell command that fails for a bad candidate_config_file_path; required with do_checks."`
 	CandidateConfigPath string   `cfg:"candidate_config_file_path" doc:"File that check_command looks at; required with do_checks."`
 	Supervise           bool     `cfg:"supervise" default:"false" doc:"Start HAProxy as a child process and reload it without reload_command."`
+
+	CheckTimeout  config.Seconds `cfg:"check_timeout" default:"10" doc:"How long check_command may take, in seconds, before it is killed and nothing is written."`
+	ReloadTimeout config.Seconds `cfg:"reload_timeout" default:"30" doc:"How long reload_command may take, in seconds, before it is killed and tried again."`
+	HAProxyPath   string         `cfg:"haproxy_path" doc:"HAProxy program that checks every file before it goes live when do_checks is off; left out, the installed one, and off for no check."`
 
 	RestartInterval config.Seconds `cfg:"restart_interval" default:"2" doc:"Shortest time between two reloads, in seconds."`
 	RestartJitter   float64        `cfg:"restart_jitter" default:"0" doc:"Part of restart_interval that is added to it at random."`
@@ -55,39 +53,4 @@ type ServiceOptions struct {
 	CookieValueMethod  string                  `cfg:"cookie_value_method" doc:"Cookie of a server: name, or hash for the SHA-1 of the name."`
 	SharedFrontend     []string                `cfg:"shared_frontend" doc:"Lines that are added to the shared frontend."`
 	UseNerveWeights    config.Optional[bool]   `cfg:"use_nerve_weights" doc:"As the top-level option, for this service alone."`
-}
-
-// Validate reports what the tags of Options cannot say.
-func (o *Options) Validate(n *config.Node, r *config.Report) {
-	needs := func(on bool, key, partner, value string) {
-		if on && strings.TrimSpace(value) == "" {
-			r.Fault(n, "%s is on and needs %s", key, partner)
-		}
-	}
-	needs(o.DoWrites, "do_writes", "config_file_path", o.ConfigFilePath)
-	needs(o.DoReloads && !o.Supervise, "do_reloads", "reload_command", o.ReloadCommand)
-	needs(o.DoSocket, "do_socket", "socket_file_path", strings.Join(o.SocketFilePath, ""))
-	needs(o.DoChecks, "do_checks", "check_command", o.CheckCommand)
-	needs(o.DoChecks, "do_checks", "candidate_config_file_path", o.CandidateConfigPath)
-	if _, err := o.seed(); err != nil {
-		r.Fault(n.Get("server_order_seed"), "%v", err)
-	}
-	if o.MaxServerID < 1 {
-		r.Fault(n.Get("max_server_id"), "want a positive number, got %d", o.MaxServerID)
-	}
-	if o.RestartJitter < 0 {
-		r.Fault(n.Get("restart_jitter"), "want 0 or more, got %v", o.RestartJitter)
-	}
-}
-
-// seed returns the configured seed; nil when there is none.
-func (o *Options) seed() (*big.Int, error) {
-	if o.ServerOrderSeed == "" {
-		return nil, nil
-	}
-	seed, ok := new(big.Int).SetString(o.ServerOrderSeed, 10)
-	if !ok {
-		return nil, fmt.Errorf("want a whole number, got %q", o.ServerOrderSeed)
-	}
-	return seed, nil
 }
