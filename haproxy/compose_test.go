@@ -280,3 +280,31 @@ func TestSharedFrontendNeedsTopLevel(t *testing.T) {
 		t.Errorf("got %s, warnings %s", m.SharedFrontend, warningsOf(m))
 	}
 }
+
+// TestHAProxyTakesOddServers holds that servers which pass validation, odd as
+// they are, do not make the real HAProxy refuse the file.
+func TestHAProxyTakesOddServers(t *testing.T) {
+	odd := []service.Backend{
+		{Name: "a/b", Host: "10.0.0.1", Port: 80},
+		{Name: "a=b", Host: "10.0.0.1", Port: 80, ServerOptions: "id 1"},
+		{Name: "a_b", Host: "10.0.0.1", Port: 80, ServerOptions: "check id 1 backup"},
+		{Name: "größe$HOME", Host: "10.0.0.2", Port: 80, ServerOptions: "id 0", Weight: service.KnownInt(99999)},
+		{Host: "::1", Port: 80, ServerOptions: "weight 257 id 7 id 8"},
+		{Name: "words", Host: "10.0.0.3", Port: 80, ServerOptions: strings.Repeat("check ", 200)},
+		{Name: "gone", Host: "does-not-resolve.invalid", Port: 80, ServerOptions: "id"},
+		{Host: "10.0.0.4", Port: 65535, Backup: true, ServerOptions: "disabled", ServerID: 8},
+	}
+	var b service.Builder
+	for _, x := range odd {
+		b.Add("entry", x)
+	}
+	u := b.Update()
+	for _, weights := range []bool{false, true} {
+		c := NewComposer(Options{UseNerveWeights: weights}, []ServiceConfig{plain("web")}, "host")
+		m := c.Compose(snapshot(svc("web", set(u)...)), testTime)
+		if got := len(m.Sections[0].Servers); got != len(odd) {
+			t.Errorf("%d servers, want %d: %v", got, len(odd), u.Rejected)
+		}
+		check(t, m)
+	}
+}

@@ -22,7 +22,8 @@ type Server struct {
 	// ID is the id that HAProxy knows the server by; 0 = none assigned. When
 	// Options holds the word id, it is that one and is not written twice.
 	ID int
-	// Cookie is the value of the cookie word; empty = no such word.
+	// Cookie is the value of the cookie word that we write; empty = none. A
+	// cookie in Options comes later on the line, and so wins.
 	Cookie string
 	// Options is the text between the cookie and disabled exactly as it is
 	// written, with the leading space and any doubled or trailing ones:

@@ -36,6 +36,10 @@ func defaultDefaults() []string {
 		"timeout check 5s",         // a health check that connects but is not answered
 		"timeout queue 30s",        // then 503, while the client still waits
 		"timeout http-request 10s", // a request's headers
+
+		// A server whose name does not resolve is down; without this HAProxy
+		// would refuse to start for it.
+		"default-server init-addr last,libc,none",
 	}
 }
 
