@@ -1,0 +1,110 @@
+package nerve
+
+import (
+	"math"
+	"testing"
+	"time"
+)
+
+func TestHealth(t *testing.T) {
+	for _, tc := range []struct {
+		name          string
+		rise, fall    int
+		results, want string // + up, - down
+	}{
+		{"plain", 1, 1, "+-+-", "+-+-"},
+		{"the first success decides at once", 3, 3, "+", "+"},
+		{"the first failure decides at once", 3, 3, "-", "-"},
+		{"down after fall failures in a row", 1, 3, "+--+---", "+++++" + "+-"},
+		{"up after rise successes in a row", 3, 1, "-++-+++", "-----" + "-+"},
+		{"a success in between starts afresh", 2, 2, "+-+-+--", "++++++-"},
+		{"the history is full of the first result", 2, 3, "-+-++", "----+"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			h := health{rise: tc.rise, fall: tc.fall}
+			got := ""
+			for _, r := range tc.results {
+				if h.see(r == '+') {
+					got += "+"
+				} else {
+					got += "-"
+				}
+			}
+			if got != tc.want {
+				t.Errorf("%s gives %s, want %s", tc.results, got, tc.want)
+			}
+		})
+	}
+}
+
+func TestBucket(t *testing.T) {
+	inf := math.Inf(1)
+	for _, tc := range []struct {
+		name  string
+		limit Limit
+		at    []float64 // seconds of the attempts
+		want  string
+	}{
+		{"no limit", Limit{}, []float64{0, 0, 0, 0}, "++++"},
+		{"starts full", Limit{On: true, Rate: 0.1, Burst: 2}, []float64{0, 0, 0}, "++-"},
+		{"fills again", Limit{On: true, Rate: 0.5, Burst: 1}, []float64{0, 1, 2, 3, 4}, "+-+-+"},
+		{"never more than the burst", Limit{On: true, Rate: 1, Burst: 2}, []float64{0, 100, 100, 100}, "+++-"},
+		{"rate alone", Limit{On: true, Rate: 0.1, Burst: inf}, []float64{0, 0, 10.001, 10.002}, "+-+-"},
+		{"burst alone", Limit{On: true, Rate: inf, Burst: 1}, []float64{0, 0, 0}, "+++"},
+		{"rate 0 never fills", Limit{On: true, Rate: 0, Burst: 1}, []float64{0, 1e6}, "+-"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			start := time.Now()
+			b, got := newBucket(tc.limit, start), ""
+			for _, at := range tc.at {
+				if b.take(start.Add(time.Duration(at * float64(time.Second)))) {
+					got += "+"
+				} else {
+					got += "-"
+				}
+			}
+			if got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestPace(t *testing.T) {
+	epoch := time.Now()
+	for _, interval := range []time.Duration{time.Millisecond, 33 * time.Millisecond, 500 * time.Millisecond, 7 * time.Second} {
+		p := newPace(epoch, epoch.Add(3*time.Second), interval)
+		at := p.first()
+		if wait := at.Sub(epoch.Add(3 * time.Second)); wait < 0 || wait > min(interval, soon)+slot {
+			t.Errorf("%v: first round after %v", interval, wait)
+		}
+		first := at
+		for n := range 1000 {
+			next := p.next(at)
+			if d := next.Sub(at); d <= 0 || d > interval+slot {
+				t.Fatalf("%v: round %d after %v", interval, n, d)
+			}
+			at = next
+		}
+		if drift := at.Sub(first) - 1000*interval; drift < -slot || drift > slot {
+			t.Errorf("%v: drifted by %v in 1000 rounds", interval, drift)
+		}
+		late := at.Add(5*interval + interval/2)
+		if next := p.next(late); !next.After(late) || next.Sub(late) > interval+slot {
+			t.Errorf("%v: a late round is followed after %v", interval, next.Sub(late))
+		}
+	}
+}
+
+func TestPacesAreSpread(t *testing.T) {
+	epoch := time.Now()
+	slots := map[time.Duration]int{}
+	for range 1000 {
+		slots[newPace(epoch, epoch, 500*time.Millisecond).first().Sub(epoch)]++
+	}
+	for at, n := range slots {
+		if at%slot != 0 || n > 100 {
+			t.Errorf("%d of 1000 services begin at %v", n, at)
+		}
+	}
+}

@@ -1,0 +1,156 @@
+package nerve
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestReloadKeepsWhatIsEqual(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b, reg := &fakeCheck{}, &fakeCheck{}, &fakeRegistry{}
+		w := run(t, Config{Services: []Service{svc("web", "1", a, reg)}})
+		after(time.Second)
+		w.reload(svc("web", "1", b, reg))
+		after(5 * time.Second)
+		reg.want(t, "web1 up")
+		if b.count() > 0 {
+			t.Error("the new check of an unchanged service runs")
+		}
+		_ = w.stop()
+	})
+}
+
+func TestReloadAddsAndRemoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg := &fakeRegistry{}
+		w := run(t, Config{Services: []Service{svc("old", "", nil, reg)}})
+		after(time.Second)
+		w.reload(svc("new", "", nil, reg))
+		after(time.Second)
+		reg.want(t, "old up", "old down", "new up")
+		w.reload()
+		reg.want(t, "old up", "old down", "new up", "new down")
+		_ = w.stop()
+	})
+}
+
+func TestReloadMakesBeforeItBreaks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		check, reg := &fakeCheck{}, &fakeRegistry{}
+		w := run(t, Config{Services: []Service{svc("web", "1", check, reg)}})
+		after(time.Second)
+		w.reload(svc("web", "2", check, reg))
+		after(time.Second)
+		reg.want(t, "web1 up", "web2 up", "web1 down")
+		w.reload(svc("web", "3", check, reg))
+		after(time.Second)
+		reg.want(t, "web1 up", "web2 up", "web1 down", "web3 up", "web2 down")
+		_ = w.stop()
+		reg.want(t, "web1 up", "web2 up", "web1 down", "web3 up", "web2 down", "web3 down")
+	})
+}
+
+// While the registry is away the old registration, which may still stand, is
+// not given up before the limit.
+func TestReloadWhileTheRegistryIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		check, reg, away := &fakeCheck{}, &fakeRegistry{}, &fakeRegistry{}
+		w := run(t, Config{Services: []Service{svc("web", "1", check, reg)}})
+		after(time.Second)
+		away.hang = true
+		w.reload(svc("web", "2", check, away))
+		after(takeOverLimit - 2*time.Second)
+		reg.want(t, "web1 up")
+		after(4 * time.Second)
+		reg.want(t, "web1 up", "web1 down")
+		if w.log.count("has not been able to report") != 1 {
+			t.Error("nobody says so")
+		}
+		_ = w.stop()
+	})
+}
+
+// A service that dies during the take-over must not stay registered because
+// its old registration waits for the new one.
+func TestDeathDuringTakeOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		check, reg, away := &fakeCheck{}, &fakeRegistry{}, &fakeRegistry{hang: true}
+		w := run(t, Config{Services: []Service{svc("web", "1", check, reg)}})
+		after(time.Second)
+		w.reload(svc("web", "2", check, away))
+		after(2 * time.Second)
+		reg.want(t, "web1 up")
+		check.set(func(c *fakeCheck) { c.err = errSick })
+		after(600 * time.Millisecond)
+		reg.want(t, "web1 up", "web1 down")
+		_ = w.stop()
+	})
+}
+
+func TestReloadsDuringATakeOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		check, reg := &fakeCheck{}, &fakeRegistry{}
+		w := run(t, Config{Services: []Service{svc("web", "1", check, reg)}})
+		after(time.Second)
+		for _, key := range []string{"2", "3", "4"} { // faster than a first round
+			w.reload(svc("web", key, check, reg))
+		}
+		after(5 * time.Second)
+		reg.want(t, "web1 up", "web2 up", "web1 down", "web4 up", "web2 down")
+		_ = w.stop()
+	})
+}
+
+func TestReloadBackDuringATakeOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		check, reg := &fakeCheck{}, &fakeRegistry{}
+		w := run(t, Config{Services: []Service{svc("web", "1", check, reg)}})
+		after(time.Second)
+		w.reload(svc("web", "2", check, reg))
+		w.reload(svc("web", "3", check, reg))
+		w.reload(svc("web", "2", check, reg))
+		after(5 * time.Second)
+		reg.want(t, "web1 up", "web2 up", "web1 down")
+		_ = w.stop()
+	})
+}
+
+func TestRemovalDuringATakeOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		check, reg := &fakeCheck{}, &fakeRegistry{}
+		w := run(t, Config{Services: []Service{svc("web", "1", check, reg)}})
+		after(time.Second)
+		w.reload(svc("web", "2", check, reg))
+		w.reload()
+		after(5 * time.Second)
+		if reg.holds["web1"] || reg.holds["web2"] {
+			t.Errorf("still registered: %v", reg.holds)
+		}
+		// And the name is free again.
+		w.reload(svc("web", "5", check, reg))
+		after(time.Second)
+		if !reg.holds["web5"] {
+			t.Errorf("not registered: %v", reg.holds)
+		}
+		if err := w.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestEndDuringATakeOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		check, reg := &fakeCheck{}, &fakeRegistry{}
+		w := run(t, Config{Services: []Service{svc("web", "1", check, reg)}})
+		after(time.Second)
+		w.reload(svc("web", "2", check, reg))
+		if err := w.stop(); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if reg.holds["web1"] || reg.holds["web2"] {
+			t.Errorf("still registered: %v", reg.holds)
+		}
+	})
+}

@@ -1,0 +1,248 @@
+package nerve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"smartstack/internal/mailbox"
+)
+
+// heartbeatEvery is how often the heartbeat file is touched.
+const heartbeatEvery = 10 * time.Second
+
+// Run keeps the services of the newest Config going until ctx ends, and then
+// withdraws them all, in parallel and within 5 s. configs wakes it through
+// wake; the first Config may already be in. The error names what could not be
+// withdrawn: those registrations end with their sessions or leases.
+func Run(ctx context.Context, configs *mailbox.Latest[Config], wake <-chan struct{}, log *slog.Logger) error {
+	r := &runner{log: log, epoch: time.Now(), places: map[string]*place{}, ended: make(chan ended)}
+	heartbeat := time.NewTicker(heartbeatEvery)
+	defer heartbeat.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return r.end()
+		case <-wake:
+			if c, ok := configs.Take(); ok {
+				r.apply(ctx, c)
+				r.beat()
+			}
+		case e := <-r.ended:
+			r.takenOver(ctx, e)
+		case <-heartbeat.C:
+			r.beat()
+		}
+	}
+}
+
+// runner owns all units.
+type runner struct {
+	log       *slog.Logger
+	epoch     time.Time
+	places    map[string]*place
+	leaving   []*unit    // stopped, perhaps still withdrawing
+	ended     chan ended // take-overs that are through
+	heartbeat string
+}
+
+// place is where one service name lives.
+type place struct {
+	unit *unit    // reports, or withdraws once next has reported
+	next *unit    // is taking over; nil = no reload is under way
+	then *Service // came while next was taking over, and follows it
+}
+
+// ended tells that a take-over is through.
+type ended struct {
+	name string
+	next *unit
+}
+
+// apply makes c the configuration.
+func (r *runner) apply(ctx context.Context, c Config) {
+	r.heartbeat = c.Heartbeat
+	r.sweep()
+	var kept, started, changed, removed int
+	wanted := make(map[string]bool, len(c.Services))
+	for _, s := range c.Services {
+		wanted[s.Name] = true
+		p := r.places[s.Name]
+		switch {
+		case p == nil:
+			u := start(ctx, s, r.epoch, r.log)
+			close(u.begin)
+			r.places[s.Name] = &place{unit: u}
+			started++
+		case p.key() == s.Key:
+			kept++
+		case p.next != nil:
+			p.then = &s
+			changed++
+		default:
+			r.replace(ctx, p, s)
+			changed++
+		}
+	}
+	for name, p := range r.places {
+		if !wanted[name] {
+			r.drop(name, p)
+			removed++
+		}
+	}
+	r.log.Info("configuration applied", "services", len(c.Services),
+		"kept", kept, "started", started, "changed", changed, "removed", removed)
+}
+
+// key is that of the newest version of the service at p.
+func (p *place) key() string {
+	switch {
+	case p.then != nil:
+		return p.then.Key
+	case p.next != nil:
+		return p.next.svc.Key
+	default:
+		return p.unit.svc.Key
+	}
+}
+
+// replace starts s and lets it take over from the unit at p.
+func (r *runner) replace(ctx context.Context, p *place, s Service) {
+	p.next = start(ctx, s, r.epoch, r.log)
+	go func(old, next *unit) {
+		handOver(ctx, old, next)
+		select {
+		case r.ended <- ended{s.Name, next}:
+		case <-ctx.Done():
+		}
+	}(p.unit, p.next)
+}
+
+// handOver lets next report in place of old. Old falls silent before next
+// speaks, so two loops never fight over one entry, and withdraws afterwards,
+// so the service is never unregistered in between. Old is not kept for a next
+// that has found the service down, nor beyond the limit.
+func handOver(ctx context.Context, old, next *unit) {
+	select {
+	case <-next.decided:
+	case <-next.quiet: // dropped, or the program ends
+	case <-ctx.Done():
+	}
+	old.quit()
+	select {
+	case <-old.quiet:
+	case <-time.After(grace): // a reporter ignores its context: next must not wait for it
+	}
+	close(next.begin)
+	select {
+	case <-next.settled:
+	case <-next.isDown:
+	case <-next.quiet:
+	case <-ctx.Done():
+	case <-time.After(takeOverLimit):
+		next.log.Warn("has not been able to report since the reload; the old registration is withdrawn", "waited", takeOverLimit)
+	}
+	close(old.release)
+}
+
+// takenOver ends a take-over, and begins the next if one waits.
+func (r *runner) takenOver(ctx context.Context, e ended) {
+	p := r.places[e.name]
+	if p == nil || p.next != e.next {
+		return // dropped meanwhile
+	}
+	r.leaving = append(r.leaving, p.unit)
+	p.unit, p.next = p.next, nil
+	r.log.Info("service runs with its new options", "service", e.name)
+	if then := p.then; then != nil {
+		p.then = nil
+		if then.Key != p.unit.svc.Key {
+			r.replace(ctx, p, *then)
+		}
+	}
+}
+
+// drop withdraws the service at p.
+func (r *runner) drop(name string, p *place) {
+	delete(r.places, name)
+	if p.next == nil {
+		p.unit.stop()
+		r.leaving = append(r.leaving, p.unit)
+		return
+	}
+	p.next.stop() // ends the take-over, which releases the old unit
+	r.leaving = append(r.leaving, p.unit, p.next)
+}
+
+// sweep forgets units that have withdrawn.
+func (r *runner) sweep() {
+	var still []*unit
+	for _, u := range r.leaving {
+		select {
+		case <-u.gone:
+			if u.err != nil {
+				r.log.Error("a registration stays until its session ends", "service", u.svc.Name, "err", u.err)
+			}
+		default:
+			still = append(still, u)
+		}
+	}
+	r.leaving = still
+}
+
+// end waits until every unit has withdrawn: all have seen the end of ctx.
+func (r *runner) end() error {
+	for _, p := range r.places {
+		r.leaving = append(r.leaving, p.unit)
+		if p.next != nil {
+			r.leaving = append(r.leaving, p.next)
+		}
+	}
+	limit, over := context.WithTimeout(context.Background(), closeDeadline+grace)
+	defer over()
+	var errs []error
+	for _, u := range r.leaving {
+		select {
+		case <-u.gone:
+			errs = append(errs, u.err)
+		case <-limit.Done():
+			errs = append(errs, fmt.Errorf("service %s: still withdrawing after %v", u.svc.Name, closeDeadline))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// beat touches the heartbeat file, unless something is stuck: whoever watches
+// the file then restarts the program.
+func (r *runner) beat() {
+	r.sweep()
+	now := time.Now()
+	for name, p := range r.places {
+		for _, u := range []*unit{p.unit, p.next} {
+			if u == nil {
+				continue
+			}
+			if what := u.stuck(now); what != "" {
+				r.log.Error("no progress; the heartbeat is withheld", "service", name, "reason", what)
+				return
+			}
+		}
+	}
+	if r.heartbeat == "" {
+		return
+	}
+	if err := touch(r.heartbeat, now); err != nil {
+		r.log.Error("cannot touch heartbeat_path", "err", err)
+	}
+}
+
+func touch(path string, now time.Time) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Chtimes(path, now, now))
+}
