@@ -251,7 +251,12 @@ func real(tb testing.TB, backends string) (string, *servers.Process) {
 	if err := os.WriteFile(cfg, []byte(text), 0o644); err != nil {
 		tb.Fatal(err)
 	}
-	return path, servers.HAProxy(tb, cfg, addr)
+	p := servers.HAProxy(tb, cfg, addr)
+	servers.Eventually(tb, func() error { // TCP listens first
+		_, err := os.Stat(path)
+		return err
+	})
+	return path, p
 }
 
 func TestRealHAProxy(t *testing.T) {
