@@ -1,0 +1,161 @@
+package etcdconn
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// DefaultPort is where etcd serves clients of its v3 API.
+const DefaultPort = 2379
+
+// Access tells how to speak to a cluster; both etcd plugins have these options.
+type Access struct {
+	Username     string `cfg:"username|etcd_username" doc:"User name, where the cluster asks for one."`
+	Password     string `cfg:"password|etcd_password" doc:"Password of the user; password_file keeps it out of this file."`
+	PasswordFile string `cfg:"password_file|etcd_password_file" doc:"File that holds the password of the user; it is read at each new connection."`
+	CAFile       string `cfg:"ca_file|etcd_ca_file" doc:"PEM file with the authorities that may vouch for the servers; setting it turns TLS on."`
+	CertFile     string `cfg:"cert_file|etcd_cert_file" doc:"PEM file with our certificate; it is read at each TLS handshake, so it may be renewed in place."`
+	KeyFile      string `cfg:"key_file|etcd_key_file" doc:"PEM file with the key of our certificate."`
+}
+
+// Target is one cluster and how to speak to it, in a canonical form: two are
+// the same cluster exactly when they are ==.
+type Target struct {
+	hosts  string // host:port, sorted, joined with commas
+	tls    bool
+	access Access
+}
+
+// NewTarget checks hosts (host, host:port, or a URL with http or https) and
+// access. port serves the hosts that name none. It does no I/O.
+func NewTarget(hosts []string, port int, access Access) (Target, error) {
+	t := Target{access: access}
+	var list []string
+	var schemes []string
+	for _, entry := range hosts {
+		for host := range strings.SplitSeq(entry, ",") {
+			scheme, address, err := parseHost(strings.TrimSpace(host), port)
+			if err != nil {
+				return Target{}, err
+			}
+			list, schemes = append(list, address), append(schemes, scheme)
+		}
+	}
+	if len(list) == 0 {
+		return Target{}, errors.New("no etcd host is given")
+	}
+	if slices.Contains(schemes, "https") && slices.Contains(schemes, "http") {
+		return Target{}, errors.New("some etcd hosts are https and some are http: all members of a cluster speak the same")
+	}
+	withFiles := access.CAFile != "" || access.CertFile != ""
+	if withFiles && slices.Contains(schemes, "http") {
+		return Target{}, errors.New("ca_file and cert_file turn TLS on, but a host says http")
+	}
+	if (access.CertFile == "") != (access.KeyFile == "") {
+		return Target{}, errors.New("cert_file and key_file go together: one of them is missing")
+	}
+	if access.Password != "" && access.PasswordFile != "" {
+		return Target{}, errors.New("password and password_file are both given: keep one")
+	}
+	if (access.Username == "") != (access.Password == "" && access.PasswordFile == "") {
+		return Target{}, errors.New("username and password (or password_file) go together: one of them is missing")
+	}
+	slices.Sort(list)
+	t.hosts = strings.Join(slices.Compact(list), ",")
+	t.tls = withFiles || slices.Contains(schemes, "https")
+	return t, nil
+}
+
+// parseHost splits one entry into its scheme (may be empty) and host:port.
+func parseHost(entry string, port int) (scheme, address string, err error) {
+	rest := entry
+	if before, after, found := strings.Cut(entry, "://"); found {
+		if before != "http" && before != "https" {
+			return "", "", fmt.Errorf("etcd host %q: want host, host:port or a URL with http or https", entry)
+		}
+		u, err := url.Parse(entry)
+		if err != nil || u.User != nil || u.RawQuery != "" || strings.Trim(u.Path, "/") != "" {
+			return "", "", fmt.Errorf("etcd host %q: a URL may hold a scheme, a host and a port only", entry)
+		}
+		scheme, rest = before, strings.TrimRight(after, "/")
+	}
+	host, given, err := net.SplitHostPort(rest)
+	if err != nil { // no port, perhaps a bare IPv6 address
+		host, given = strings.Trim(rest, "[]"), strconv.Itoa(port)
+	}
+	if host == "" || strings.ContainsAny(host, " \t\r\n/,@[]") || strings.Contains(host, ":") && net.ParseIP(host) == nil {
+		return "", "", fmt.Errorf("etcd host %q: want host or host:port", entry)
+	}
+	if n, err := strconv.Atoi(given); err != nil || n < 1 || n > 65535 {
+		return "", "", fmt.Errorf("etcd host %q: port %q is not a number between 1 and 65535", entry, given)
+	}
+	return scheme, net.JoinHostPort(host, given), nil
+}
+
+// String names the servers for a person; it holds no secret.
+func (t Target) String() string { return t.hosts }
+
+// endpoints returns the servers as the client wants them.
+func (t Target) endpoints() []string {
+	scheme := "http://"
+	if t.tls {
+		scheme = "https://"
+	}
+	list := strings.Split(t.hosts, ",")
+	for i := range list {
+		list[i] = scheme + list[i]
+	}
+	return list
+}
+
+// password returns the password, from its file if it lives in one.
+func (t Target) password() (string, error) {
+	if t.access.PasswordFile == "" {
+		return t.access.Password, nil
+	}
+	data, err := os.ReadFile(t.access.PasswordFile)
+	if err != nil {
+		return "", fmt.Errorf("password_file: %w", err)
+	}
+	text := strings.TrimRight(string(data), "\r\n")
+	if text == "" {
+		return "", fmt.Errorf("password_file: %s is empty", t.access.PasswordFile)
+	}
+	return text, nil
+}
+
+// tlsConfig returns nil without TLS.
+func (t Target) tlsConfig() (*tls.Config, error) {
+	if !t.tls {
+		return nil, nil
+	}
+	conf := &tls.Config{MinVersion: tls.VersionTLS12}
+	if t.access.CAFile != "" {
+		pem, err := os.ReadFile(t.access.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("ca_file: %w", err)
+		}
+		conf.RootCAs = x509.NewCertPool()
+		if !conf.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("ca_file: %s holds no PEM certificate", t.access.CAFile)
+		}
+	}
+	if t.access.CertFile != "" {
+		conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(t.access.CertFile, t.access.KeyFile)
+			if err != nil {
+				return nil, fmt.Errorf("cert_file, key_file: %w", err)
+			}
+			return &pair, nil
+		}
+	}
+	return conf, nil
+}
