@@ -77,7 +77,7 @@ func (r zkRegistry) process() (*process, func() error) {
 		"maxClientCnxns=0\nadmin.enableServer=false\n4lw.commands.whitelist=srvr\nforceSync=no\n",
 		filepath.Join(r.dir, "zookeeper"), port)
 	p := &process{name: "zookeeper", dir: r.dir, argv: []string{
-		"java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", "/usr/share/java/zookeeper.jar",
+		"java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-cp", "/usr/share/java/zookeeper.jar",
 		"org.apache.zookeeper.server.quorum.QuorumPeerMain", cfg,
 	}}
 	if err := os.WriteFile(cfg, []byte(text), 0o644); err != nil {
