@@ -1,0 +1,233 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"smartstack/haproxy"
+	"smartstack/internal/atomicfile"
+	"smartstack/internal/config"
+	"smartstack/internal/fileout"
+	"smartstack/internal/service"
+	"smartstack/internal/synapse"
+	"smartstack/watchers"
+)
+
+// plan is a configuration that was read and found usable: everything that the
+// program needs to run it, and nothing started yet.
+type plan struct {
+	options     options
+	definitions []synapse.Definition
+	services    []haproxy.ServiceConfig
+	noFile      map[string]bool // services without a file of file_output
+	warnings    []string
+}
+
+// readPlan reads the file and all that it names. The error holds every fault;
+// the plan then holds the warnings and is otherwise not to be used.
+func readPlan(path string, read config.ReadOptions, strict bool, deps watchers.Deps) (*plan, error) {
+	root, err := config.Read(path, read)
+	if err != nil {
+		return &plan{}, err
+	}
+	r := &config.Report{Strict: strict}
+	p := &plan{noFile: map[string]bool{}}
+	root.Decode(&p.options, r)
+	if p.options.HAProxy == nil && p.options.FileOutput == nil {
+		r.Fault(root, "no output: want a section haproxy, file_output or both")
+	}
+	for _, e := range config.Services(root, r, read) {
+		p.add(e.Key, e.Value, deps, r)
+	}
+	if p.options.HAProxy != nil {
+		for _, clash := range haproxy.Clashes(p.options.HAProxy, p.services) {
+			r.Fault(nil, "%s", clash)
+		}
+	}
+	p.warnings = r.Warnings()
+	return p, r.Err()
+}
+
+// add decodes one service, and its copies for load tests.
+func (p *plan) add(name string, n *config.Node, deps watchers.Deps, r *config.Report) {
+	var o serviceOptions
+	before := len(r.Faults())
+	n.Decode(&o, r)
+	if len(r.Faults()) > before {
+		// The rest would say the same in other words, but for the sections that
+		// were not decoded yet.
+		filters(o.Discovery, r)
+		watchers.New(o.Discovery, deps, r)
+		return
+	}
+	names := []string{name}
+	if o.LoadTestConcurrency > 0 {
+		names = nil
+		for i := range o.LoadTestConcurrency {
+			names = append(names, name+"_"+strconv.Itoa(i))
+		}
+	}
+	for _, name := range names {
+		deps := deps
+		deps.Log = deps.Log.With("service", name)
+		p.definitions = append(p.definitions, synapse.Definition{
+			Name:   name,
+			Policy: p.policy(n, &o, r),
+			Source: synapse.Source{
+				Key:     string(o.Discovery.Canonical()) + string(o.DiscoveryMulti.Canonical()),
+				Watcher: watchers.New(o.Discovery, deps, r),
+			},
+		})
+		p.services = append(p.services, haproxy.ServiceConfig{Name: name, Options: o.HAProxy, Raw: n.Get("haproxy").Canonical()})
+		p.noFile[name] = o.FileOutput.Disabled
+	}
+}
+
+// policy gathers the hub's part of a service.
+func (p *plan) policy(n *config.Node, o *serviceOptions, r *config.Report) synapse.Policy {
+	guard := p.options.RemovalGuard
+	if o.RemovalGuard.Set {
+		guard = o.RemovalGuard.Value
+	}
+	override, key := o.BackendPortOverride, "backend_port_override"
+	if override == "" {
+		override, key = o.HAProxy.ServerPortOverride, "haproxy.server_port_override"
+	}
+	backup, backupKey := o.ServerBackupPort, "server_backup_port"
+	if backup == "" {
+		backup, backupKey = o.HAProxy.ServerBackupPort, "haproxy.server_backup_port"
+	}
+	return synapse.Policy{
+		DefaultServers: defaultServers(n.Get("default_servers"), o.DefaultServers, r),
+		KeepDefaults:   o.KeepDefaultServers,
+		DropPrevious:   !o.UsePreviousBackends,
+		LeaderElection: o.LeaderElection,
+		PortOverride:   port(n, key, override, r),
+		BackupPort:     port(n, backupKey, backup, r),
+		LabelFilters:   filters(o.Discovery, r),
+		RemovalGuard:   guard,
+	}
+}
+
+// port decodes a port that is given as digits; 0 when there is none.
+func port(n *config.Node, key, text string, r *config.Report) int {
+	if text == "" {
+		return 0
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil || port < 1 || port > 65535 {
+		at := n
+		for step := range strings.SplitSeq(key, ".") {
+			at = at.Get(step)
+		}
+		r.Fault(at, "want a port from 1 to 65535, got %q", text)
+	}
+	return port
+}
+
+func defaultServers(n *config.Node, list []defaultServer, r *config.Report) []service.Backend {
+	var backends []service.Backend
+	for i, d := range list {
+		b := service.Backend{
+			Name: d.Name, Host: d.Host, Port: d.Port, ServerID: d.ServerID,
+			ServerOptions: d.ServerOptions, Backup: d.Backup, ID: known(d.ID), Weight: known(d.Weight),
+		}
+		at := n
+		if items := n.Items(); n.Kind() == config.List && i < len(items) {
+			at = items[i]
+		}
+		if err := json.Unmarshal([]byte(orNull(d.Labels)), &b.Labels); err != nil {
+			r.Fault(at.Get("labels"), "want an object, got %s", d.Labels)
+		}
+		if err := b.ValidateLocal(); err != nil {
+			r.Fault(at, "%v", err)
+			continue
+		}
+		backends = append(backends, b)
+	}
+	return backends
+}
+
+func known(o config.Optional[int]) service.Int {
+	if !o.Set || o.Null {
+		return service.Int{}
+	}
+	return service.KnownInt(int64(o.Value))
+}
+
+func orNull(j config.JSON) config.JSON {
+	if j == "" {
+		return "null"
+	}
+	return j
+}
+
+// filters decodes the label filters of a discovery section; the old singular
+// form comes first.
+func filters(n *config.Node, r *config.Report) []synapse.LabelFilter {
+	var o labelFilters
+	if n.Kind() != config.Object {
+		return nil // the watchers' catalogue says what is wrong
+	}
+	n.Decode(&o, r)
+	if o.Filter != nil {
+		o.Filters = append([]labelFilter{*o.Filter}, o.Filters...)
+	}
+	var list []synapse.LabelFilter
+	for _, f := range o.Filters {
+		if f.Condition != "equals" && f.Condition != "not-equals" {
+			r.Fault(n, "label filter on %q: want the condition equals or not-equals, got %q", f.Label, f.Condition)
+		}
+		list = append(list, synapse.LabelFilter{Label: f.Label, Value: f.Value, Not: f.Condition == "not-equals"})
+	}
+	return list
+}
+
+// stateDirectory returns where the last known good state is kept; empty when
+// there is no place for it.
+func (p *plan) stateDirectory() string {
+	switch {
+	case p.options.StateDirectory != "":
+		return p.options.StateDirectory
+	case p.options.HAProxy != nil && p.options.HAProxy.ConfigFilePath != "" && p.options.HAProxy.DoWrites:
+		return filepath.Join(filepath.Dir(p.options.HAProxy.ConfigFilePath), atomicfile.DefaultStage, "last-known")
+	default:
+		return ""
+	}
+}
+
+// remember fills in what an earlier run knew. What cannot be read is only
+// missed while a registry is silent, so it is a warning.
+func (p *plan) remember(log *slog.Logger) {
+	dir := p.stateDirectory()
+	if dir == "" {
+		return
+	}
+	var names []string
+	for _, d := range p.definitions {
+		names = append(names, d.Name)
+	}
+	last, err := fileout.ReadLastKnown(dir, names)
+	if err != nil {
+		log.Warn("part of the last known state cannot be used", "err", err)
+	}
+	for i := range p.definitions {
+		p.definitions[i].LastKnown = synapse.Known(last[p.definitions[i].Name])
+	}
+}
+
+// summary says what the configuration holds, for --check-config.
+func (p *plan) summary() string {
+	var outputs []string
+	if p.options.HAProxy != nil {
+		outputs = append(outputs, "haproxy")
+	}
+	if p.options.FileOutput != nil {
+		outputs = append(outputs, "file_output")
+	}
+	return fmt.Sprintf("%d services, output to %s", len(p.definitions), strings.Join(outputs, " and "))
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"smartstack/haproxy"
+	"smartstack/internal/config"
+	"smartstack/internal/fileout"
+)
+
+// options is the whole configuration file, but for the services.
+type options struct {
+	Services       config.Map[*config.Node] `cfg:"services" doc:"The services by name."`
+	ServiceConfDir string                   `cfg:"service_conf_dir" doc:"Directory of one file per service (*.json, *.yaml); the base name is the service's name."`
+	HAProxy        *haproxy.Options         `cfg:"haproxy" doc:"The HAProxy output; without it none is written."`
+	FileOutput     *fileout.Options         `cfg:"file_output" doc:"The output of one JSON file per service."`
+	StateDirectory string                   `cfg:"state_directory" doc:"Directory of the last known good state, from which synapse starts when a registry is silent; default: .synapse/last-known beside haproxy.config_file_path."`
+	StartDeadline  config.Seconds           `cfg:"start_deadline" default:"5" doc:"How long a silent source may keep the first update waiting, in seconds."`
+	RemovalGuard   bool                     `cfg:"removal_guard" default:"yes" doc:"When most of at least six backends vanish at once, read the source again before believing it."`
+	Statsd         statsd                   `cfg:"statsd" doc:"Where DogStatsD metrics go. Accepted; no metrics are sent yet."`
+}
+
+// statsd is accepted as the originals have it.
+type statsd struct {
+	Host       string             `cfg:"host" default:"localhost" doc:"Host of the DogStatsD agent."`
+	Port       int                `cfg:"port" default:"8125" doc:"UDP port of the DogStatsD agent."`
+	SampleRate map[string]float64 `cfg:"sample_rate" doc:"Share of each metric that is sent, by its name, from 0 to 1."`
+}
+
+// serviceOptions is one service.
+type serviceOptions struct {
+	Discovery           *config.Node           `cfg:"discovery,required" doc:"Where the backends come from: a method and its options."`
+	DiscoveryMulti      *config.Node           `cfg:"discovery_multi" doc:"Further sources beside discovery, which becomes the one named primary."`
+	DefaultServers      []defaultServer        `cfg:"default_servers" doc:"Backends to serve while discovery finds none."`
+	KeepDefaultServers  bool                   `cfg:"keep_default_servers" default:"no" doc:"Serve the default servers beside those found."`
+	UsePreviousBackends bool                   `cfg:"use_previous_backends" default:"yes" doc:"Keep the last backends when discovery finds none and there are no defaults."`
+	LeaderElection      bool                   `cfg:"leader_election" default:"no" doc:"Serve only the backend with the smallest id."`
+	BackendPortOverride string                 `cfg:"backend_port_override" doc:"Port that replaces every discovered one."`
+	ServerBackupPort    string                 `cfg:"server_backup_port" doc:"Lists every backend a second time on this port, as a backup server."`
+	RemovalGuard        config.Optional[bool]  `cfg:"removal_guard" doc:"As the top-level option, for this service alone."`
+	LoadTestConcurrency int                    `cfg:"load_test_concurrency" doc:"Number of copies of this service, named NAME_0 and so on, for load tests."`
+	HAProxy             haproxy.ServiceOptions `cfg:"haproxy" doc:"How the service looks in HAProxy."`
+	FileOutput          fileout.ServiceOptions `cfg:"file_output" doc:"How the service looks in file_output."`
+}
+
+// defaultServer is a backend in the configuration.
+type defaultServer struct {
+	Name          string               `cfg:"name" doc:"Name of the instance."`
+	Host          string               `cfg:"host,required" doc:"Host name, address, or unix@ path."`
+	Port          int                  `cfg:"port" doc:"Port."`
+	ID            config.Optional[int] `cfg:"id" doc:"Order for leader_election."`
+	ServerID      int                  `cfg:"haproxy_server_id" doc:"HAProxy server id; left out, one is chosen."`
+	Weight        config.Optional[int] `cfg:"weight" doc:"HAProxy weight, used with use_nerve_weights."`
+	ServerOptions string               `cfg:"haproxy_server_options" doc:"Words on the server line."`
+	Backup        bool                 `cfg:"backup" default:"no" doc:"Serve only while no normal server is up."`
+	Labels        config.JSON          `cfg:"labels" doc:"Labels, for label_filters."`
+}
+
+// labelFilters are the keys of a discovery section that the hub carries out.
+type labelFilters struct {
+	Filter  *labelFilter  `cfg:"label_filter" doc:"Old form of one label filter."`
+	Filters []labelFilter `cfg:"label_filters" doc:"Filters on labels; all must pass."`
+	Rest    *config.Node  `cfg:",rest"`
+}
+
+type labelFilter struct {
+	Label     string `cfg:"label,required" doc:"Name of the label."`
+	Value     string `cfg:"value,required" doc:"Value to compare with."`
+	Condition string `cfg:"condition" default:"equals" doc:"equals or not-equals."`
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"smartstack/haproxy"
+	"smartstack/internal/config"
+	"smartstack/internal/fileout"
+	"smartstack/internal/service"
+	"smartstack/internal/synapse"
+	"smartstack/watchers"
+)
+
+// program is a running synapse. Everything in it belongs to the goroutine that
+// calls serve.
+type program struct {
+	args *arguments
+	log  *slog.Logger
+	read config.ReadOptions
+	deps watchers.Deps
+
+	haproxy  *haproxy.Output // in force; nil = none
+	known    *fileout.Output // in force; nil = none
+	knownDir string
+}
+
+// check reads the configuration, says what it finds and touches nothing.
+func (p *program) check(stdout, stderr io.Writer) int {
+	plan, err := p.plan()
+	for _, w := range plan.warnings {
+		fmt.Fprintln(stderr, "warning:", w)
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitFault
+	}
+	fmt.Fprintf(stdout, "%s is usable: %s\n", p.args.config, plan.summary())
+	return exitOK
+}
+
+func (p *program) plan() (*plan, error) {
+	return readPlan(p.args.config, p.read, p.args.strict, p.deps)
+}
+
+// serve runs the program until it is asked to end.
+func (p *program) serve(ctx context.Context, stderr io.Writer) int {
+	plan, err := p.plan()
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitFault
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+
+	c, err := p.prepare(plan)
+	if err != nil {
+		p.log.Error("synapse cannot start", "err", err)
+		return exitFault
+	}
+	p.log.Info("synapse starts", "version", version, "config", p.args.config, "holds", plan.summary())
+	hub := synapse.New(c, p.log)
+	done := make(chan error, 1)
+	go func() { done <- hub.Run(ctx) }()
+	for {
+		select {
+		case <-hup:
+			p.reload(ctx, hub)
+		case err := <-done:
+			return p.end(ctx, err)
+		}
+	}
+}
+
+// end lets go of what is held on the host and gives the exit code.
+func (p *program) end(ctx context.Context, err error) int {
+	if p.haproxy != nil {
+		err = errors.Join(err, p.haproxy.Close())
+	}
+	if err != nil {
+		p.log.Error("synapse ends", "err", err)
+		return exitFault
+	}
+	p.log.Info("synapse ends; HAProxy goes on serving", "reason", context.Cause(ctx))
+	return exitOK
+}
+
+// reload reads the configuration again. A bad one changes nothing.
+func (p *program) reload(ctx context.Context, hub *synapse.Hub) {
+	plan, err := p.plan()
+	if err == nil {
+		var c synapse.Config
+		if c, err = p.prepare(plan); err == nil {
+			err = hub.Configure(ctx, c)
+		}
+	}
+	if err != nil {
+		p.log.Error("the new configuration is not used; the old one stays in force", "config", p.args.config, "err", err)
+		return
+	}
+	p.log.Info("the configuration was read again", "config", p.args.config, "holds", plan.summary())
+}
+
+// prepare turns a plan into what the hub runs. Outputs that are in force hand
+// what they know to their successors.
+func (p *program) prepare(plan *plan) (synapse.Config, error) {
+	for _, w := range plan.warnings {
+		p.log.Warn("configuration", "reason", w)
+	}
+	plan.remember(p.log)
+	c := synapse.Config{Services: plan.definitions, StartDeadline: plan.options.StartDeadline.Duration()}
+	output, err := p.haproxyOutput(plan)
+	if err != nil {
+		return c, err
+	}
+	if p.haproxy = output; output != nil {
+		c.Outputs = append(c.Outputs, output)
+	}
+	if o := plan.options.FileOutput; o != nil {
+		c.Outputs = append(c.Outputs, fileout.New(*o, plan.noFile, p.log))
+	}
+	if known := p.knownOutput(plan.stateDirectory()); known != nil {
+		c.Outputs = append(c.Outputs, known)
+	}
+	return c, nil
+}
+
+func (p *program) haproxyOutput(plan *plan) (*haproxy.Output, error) {
+	o := plan.options.HAProxy
+	switch {
+	case o == nil:
+		return nil, nil
+	case p.haproxy != nil:
+		return p.haproxy.Reconfigured(*o, plan.services)
+	default:
+		host, err := p.read.Hostname()
+		if err != nil {
+			return nil, fmt.Errorf("host name: %w", err)
+		}
+		return haproxy.New(*o, plan.services, haproxy.Deps{Host: host, Env: os.Environ()}, p.log)
+	}
+}
+
+// knownOutput returns the output that records the last known good state in
+// dir, the one in force if it does so already.
+func (p *program) knownOutput(dir string) service.Output {
+	if dir == "" {
+		p.known = nil
+		return nil
+	}
+	if p.known == nil || p.knownDir != dir {
+		p.known, p.knownDir = fileout.NewLastKnown(dir, p.log), dir
+	}
+	return p.known
+}

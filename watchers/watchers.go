@@ -1,0 +1,106 @@
+// Package watchers is the catalogue of discovery methods: the one map from a
+// method's name in the configuration to the watcher that carries it out.
+// Adding a method is a folder below this one, a line in kinds, and a sample in
+// configs/.
+//
+//	watcher := watchers.New(node.Get("discovery"), deps, &report)
+package watchers
+
+import (
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+
+	"smartstack/internal/config"
+	"smartstack/internal/etcdconn"
+	"smartstack/internal/service"
+	"smartstack/internal/zkconn"
+	"smartstack/watchers/etcd"
+	"smartstack/watchers/static"
+	"smartstack/watchers/zookeeper"
+)
+
+// Deps is what watchers share on a host.
+type Deps struct {
+	Log  *slog.Logger // carries the service's name
+	ZK   *zkconn.Pool
+	Etcd *etcdconn.Pool
+}
+
+// common holds the keys of every method that are not the watcher's own.
+type common struct {
+	Method       string     `cfg:"method,required" doc:"The discovery method."`
+	LabelFilters []struct{} `cfg:"label_filters,ignore"`
+	LabelFilter  struct{}   `cfg:"label_filter,ignore"`
+}
+
+// kind is one discovery method.
+type kind struct {
+	build   func(*config.Node, *config.Report) service.Watcher
+	options any // the zero value of its options, for the reference
+}
+
+// kinds is the complete list of methods.
+func kinds(d Deps) map[string]kind {
+	return map[string]kind{
+		"base": use(func(o static.Options) (*static.Watcher, error) { return static.New(o), nil }),
+		"etcd": use(func(o etcd.Options) (*etcd.Watcher, error) { return etcd.New(o, d.Etcd, d.Log) }),
+		"zookeeper": use(func(o zookeeper.Options) (*zookeeper.Watcher, error) {
+			return zookeeper.New(o, d.ZK, d.Log)
+		}),
+		"zookeeper_poll": use(func(o zookeeper.PollOptions) (*zookeeper.Watcher, error) {
+			return zookeeper.NewPoll(o, d.ZK, d.Log)
+		}),
+	}
+}
+
+// use turns a constructor with typed options into an entry of the catalogue.
+func use[O any, W service.Watcher](build func(O) (W, error)) kind {
+	var zero O
+	return kind{options: zero, build: func(n *config.Node, r *config.Report) service.Watcher {
+		var all struct {
+			common
+			Own O `cfg:",inline"`
+		}
+		before := len(r.Faults())
+		n.Decode(&all, r)
+		if len(r.Faults()) > before {
+			return nil
+		}
+		w, err := build(all.Own)
+		if err != nil {
+			r.Fault(n, "%v", err)
+			return nil
+		}
+		return w
+	}}
+}
+
+// New makes the watcher that the section n ("discovery") asks for, without any
+// I/O. After a fault, which is in r then, the result is nil.
+func New(n *config.Node, d Deps, r *config.Report) service.Watcher {
+	method := n.Get("method")
+	if n.Kind() != config.Object || method.IsNull() {
+		r.Fault(n, "want an object with a method, one of %s", strings.Join(Methods(), ", "))
+		return nil
+	}
+	k, ok := kinds(d)[strings.ToLower(method.Text())]
+	if !ok {
+		r.Fault(method, "unknown method %q, want one of %s", method.Text(), strings.Join(Methods(), ", "))
+		return nil
+	}
+	return k.build(n, r)
+}
+
+// Methods returns the names of all methods, sorted.
+func Methods() []string { return slices.Sorted(maps.Keys(kinds(Deps{}))) }
+
+// Describe returns the options of every method by name, for the reference.
+func Describe() map[string][]config.Field {
+	all := map[string][]config.Field{}
+	for name, k := range kinds(Deps{}) {
+		all[name] = config.Describe(k.options)
+	}
+	return all
+}
