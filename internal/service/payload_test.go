@@ -92,6 +92,9 @@ func TestBuilderRejectsWhatCouldBreakAConfigurationLine(t *testing.T) {
 		{"newline in the options", change(func(b *Backend) { b.ServerOptions = "check\nserver evil" }), "options"},
 		{"comment in the options", change(func(b *Backend) { b.ServerOptions = "check # no" }), "options"},
 		{"escape in the options", change(func(b *Backend) { b.ServerOptions = `check\` }), "options"},
+		{"second command in the options", change(func(b *Backend) { b.ServerOptions = "check; shutdown sessions" }), "options"},
+		{"payload in the options", change(func(b *Backend) { b.ServerOptions = "check <<" }), "options"},
+		{"second command in the name", change(func(b *Backend) { b.Name = "a;b" }), "name"},
 		{"negative weight", change(func(b *Backend) { b.Weight = KnownInt(-1) }), "weight"},
 	}
 	for _, c := range cases {
@@ -144,7 +147,7 @@ func FuzzDecodePayload(f *testing.F) {
 		var u Builder
 		u.AddPayload("entry", data)
 		for b := range u.Update().Backends.All() {
-			if strings.ContainsAny(b.Name+b.Host, "\n\r\t \"'#\\\x00") || strings.ContainsAny(b.ServerOptions, "\n\r\t\"'#\\\x00") {
+			if strings.ContainsAny(b.Name+b.Host, "\n\r\t \"'#\\;<\x00") || strings.ContainsAny(b.ServerOptions, "\n\r\t\"'#\\;<\x00") {
 				t.Errorf("passed: %+v", b)
 			}
 			again, err := DecodePayload(EncodePayload(b))

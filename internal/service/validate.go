@@ -59,11 +59,13 @@ func isHostByte(c byte) bool {
 		strings.IndexByte(".-_:%", c) >= 0
 }
 
-// plainWord reports whether s stays one literal word in a configuration line.
+// plainWord reports whether s stays one literal word in a configuration line,
+// and in a command to HAProxy's socket, where ; begins another command and <<
+// a payload.
 func plainWord(s string) bool {
 	for _, r := range s {
 		if r <= ' ' || r == 0x7f || r >= 0x80 && r < 0xa1 || r == utf8.RuneError ||
-			r == 0x2028 || r == 0x2029 || strings.ContainsRune("\"'#\\`", r) {
+			r == 0x2028 || r == 0x2029 || strings.ContainsRune("\"'#\\`;<", r) {
 			return false
 		}
 	}
