@@ -250,7 +250,7 @@ func (s *session) Unclaim(node string) {
 
 // closeWait is how long the end of a session may take in the good way, which
 // also removes its ephemeral nodes at once.
-const closeWait = 500 * time.Millisecond
+const closeWait = 400 * time.Millisecond
 
 // end closes the session, or its link when the server does not answer.
 func (s *session) end() {

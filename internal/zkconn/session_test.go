@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -179,8 +178,8 @@ func TestRestartedServerKeepsTheSession(t *testing.T) {
 func TestExpiredSessionIsFollowedByANewOne(t *testing.T) {
 	zk := servers.ZooKeeper(t)
 	witness := dial(t, zk.Addr, 30*time.Second)
-	p := startProxy(t, zk.Addr)
-	c := dial(t, p.addr(), 400*time.Millisecond)
+	p := servers.StartProxy(t, zk.Addr)
+	c := dial(t, p.Addr(), 400*time.Millisecond)
 	create(t, c, "/e", "", Ephemeral)
 	sub := witness.Subscribe("/e")
 	defer sub.Close()
@@ -188,9 +187,9 @@ func TestExpiredSessionIsFollowedByANewOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := c.State()
-	p.cut()
+	p.Cut()
 	awaitEvent(t, sub, "/e", Deleted)
-	p.restore()
+	p.Restore()
 	st := awaitState(t, c, func(st State) bool { return st.Connected && st.Session > before.Session })
 	if st.ID == before.ID {
 		t.Errorf("session %d has the old one's id", st.Session)
@@ -201,8 +200,8 @@ func TestExpiredSessionIsFollowedByANewOne(t *testing.T) {
 func TestMissedChangesAreToldAfterAShortBreak(t *testing.T) {
 	zk := servers.ZooKeeper(t)
 	other := dial(t, zk.Addr, 30*time.Second)
-	p := startProxy(t, zk.Addr)
-	c := dial(t, p.addr(), 30*time.Second)
+	p := servers.StartProxy(t, zk.Addr)
+	c := dial(t, p.Addr(), 30*time.Second)
 	for i := range 200 {
 		create(t, other, fmt.Sprintf("/n%d", i), "1", Persistent)
 	}
@@ -217,14 +216,14 @@ func TestMissedChangesAreToldAfterAShortBreak(t *testing.T) {
 		if _, err := c.ChildrenW(t.Context(), "/"); err != nil {
 			t.Fatal(err)
 		}
-		p.cut()
+		p.Cut()
 		awaitState(t, c, func(st State) bool { return !st.Connected })
 		for i := range 200 {
 			set, err := other.Set(t.Context(), fmt.Sprintf("/n%d", i), []byte("2"), AnyVersion)
 			done(t, set, err)
 		}
 		create(t, other, fmt.Sprintf("/new%d", round), "", Persistent)
-		p.restore()
+		p.Restore()
 		var load sync.WaitGroup
 		for range 50 { // whose answers must not make the library forget what was missed
 			load.Go(func() { _, _ = c.Get(t.Context(), "/n0") })
@@ -379,69 +378,4 @@ func TestClaims(t *testing.T) {
 	if !c.Claim("/a") {
 		t.Error("a returned claim stays taken")
 	}
-}
-
-// proxy stands between a client and a server, to break their link alone.
-type proxy struct {
-	l      net.Listener
-	server string
-	mu     sync.Mutex
-	off    bool
-	conns  []net.Conn
-}
-
-func startProxy(t testing.TB, server string) *proxy {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{l: l, server: server}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() { p.serve(c) })
-		}
-	})
-	t.Cleanup(func() { l.Close(); p.cut(); wg.Wait() })
-	return p
-}
-
-func (p *proxy) addr() string { return p.l.Addr().String() }
-
-func (p *proxy) serve(c net.Conn) {
-	defer c.Close()
-	s, err := net.Dial("tcp", p.server)
-	if err != nil {
-		return
-	}
-	defer s.Close()
-	p.mu.Lock()
-	if p.off {
-		p.mu.Unlock()
-		return
-	}
-	p.conns = append(p.conns, c, s)
-	p.mu.Unlock()
-	go func() { _, _ = io.Copy(s, c); s.Close() }()
-	_, _ = io.Copy(c, s)
-}
-
-func (p *proxy) cut() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.off = true
-	for _, c := range p.conns {
-		c.Close()
-	}
-	p.conns = nil
-}
-
-func (p *proxy) restore() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.off = false
 }

@@ -1,0 +1,122 @@
+package zookeeper
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"smartstack/internal/config"
+	"smartstack/internal/zkconn"
+)
+
+// Options are the keys of the discovery method zookeeper.
+type Options struct {
+	Hosts               []string       `cfg:"hosts,required" doc:"ZooKeeper servers, host:port; a /chroot may follow."`
+	Path                string         `cfg:"path,required" doc:"The node whose children are the backends."`
+	Chroot              string         `cfg:"chroot" doc:"The node below which all paths lie."`
+	Auth                []string       `cfg:"auth" doc:"Credentials, scheme:text, as in digest:user:password."`
+	Decode              Decode         `cfg:"decode" doc:"The form of the registrations."`
+	GeneratorConfigPath string         `cfg:"generator_config_path" doc:"The node that holds options for the outputs; empty means path, disabled means none."`
+	DiscoveryJitter     config.Seconds `cfg:"discovery_jitter,negative" default:"0" doc:"Shortest time between two reads, in seconds, 0 to 120."`
+	RetryPolicy         struct{}       `cfg:"retry_policy,ignore"`
+	SessionTimeout      config.Seconds `cfg:"session_timeout|zk_session_timeout" default:"36" doc:"How long ZooKeeper keeps the session of a silent client, in seconds."`
+	WatchData           string         `cfg:"watch_data" default:"auto" doc:"Whose data is watched besides the list: auto (children without a sequence number), all or none."`
+}
+
+// Decode tells how registrations are written.
+type Decode struct {
+	Method       string `cfg:"method" default:"nerve" doc:"nerve or serverset."`
+	EndpointName string `cfg:"endpoint_name" doc:"Which of a serverset's additional endpoints to take; empty means its service endpoint."`
+}
+
+// PollOptions are the keys of the discovery method zookeeper_poll.
+type PollOptions struct {
+	Options  `cfg:",inline"`
+	Interval config.Seconds `cfg:"polling_interval_sec" default:"60" doc:"Time between two reads, in seconds."`
+}
+
+// The bounds of discovery_jitter, and of the time between polls.
+const (
+	maxJitter = 120 * time.Second
+	minPoll   = 500 * time.Millisecond
+)
+
+const defaultTimeout = 36 * time.Second
+
+// Watcher follows the children of one node. Make it with New or NewPoll.
+type Watcher struct {
+	pool     *zkconn.Pool
+	log      *slog.Logger
+	ensemble zkconn.Ensemble
+	path     string
+	config   string // node of the outputs' options; empty = none
+	decode   decoder
+	watched  func(name string) bool
+	jitter   time.Duration // shortest time between two reads; 0 = none
+	poll     time.Duration // time between reads; 0 = watches
+	told     bool          // the last Run ended for want of a connection
+}
+
+// New makes a watcher without I/O. log carries the service's name.
+func New(o Options, pool *zkconn.Pool, log *slog.Logger) (*Watcher, error) {
+	w := &Watcher{pool: pool, log: log, ensemble: zkconn.Ensemble{
+		Hosts: o.Hosts, Chroot: o.Chroot, Auth: o.Auth,
+		SessionTimeout: cmp.Or(o.SessionTimeout.Duration(), defaultTimeout),
+	}}
+	if err := w.ensemble.Check(); err != nil {
+		return nil, fmt.Errorf("hosts: %w", err)
+	}
+	var err error
+	if w.path, err = zkconn.CleanPath(o.Path); err != nil {
+		return nil, fmt.Errorf("path: %w", err)
+	}
+	switch o.GeneratorConfigPath {
+	case "":
+		w.config = w.path
+	case "disabled":
+	default:
+		if w.config, err = zkconn.CleanPath(o.GeneratorConfigPath); err != nil {
+			return nil, fmt.Errorf("generator_config_path: %w", err)
+		}
+	}
+	if w.decode, err = o.Decode.decoder(); err != nil {
+		return nil, fmt.Errorf("decode: %w", err)
+	}
+	if w.watched, err = watchRule(o.WatchData); err != nil {
+		return nil, err
+	}
+	w.jitter = o.DiscoveryJitter.Duration()
+	if w.jitter < 0 || w.jitter > maxJitter {
+		log.Warn(fmt.Sprintf("discovery_jitter %v is not between 0 and %v, ignored", w.jitter, maxJitter))
+		w.jitter = 0
+	}
+	return w, nil
+}
+
+// NewPoll makes a watcher that reads everything at intervals, without watches.
+func NewPoll(o PollOptions, pool *zkconn.Pool, log *slog.Logger) (*Watcher, error) {
+	if o.Interval < 0 {
+		return nil, fmt.Errorf("polling_interval_sec %v is negative", o.Interval.Duration())
+	}
+	w, err := New(o.Options, pool, log)
+	if err != nil {
+		return nil, err
+	}
+	w.poll = max(o.Interval.Duration(), minPoll)
+	w.watched = func(string) bool { return false }
+	return w, nil
+}
+
+// watchRule tells from a child's name whether its data has to be watched.
+func watchRule(which string) (func(name string) bool, error) {
+	switch which {
+	case "", "auto":
+		return rewritable, nil
+	case "all":
+		return func(string) bool { return true }, nil
+	case "none":
+		return func(string) bool { return false }, nil
+	}
+	return nil, fmt.Errorf("watch_data: unknown word %q, want auto, all or none", which)
+}

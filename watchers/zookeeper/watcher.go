@@ -1,0 +1,174 @@
+package zookeeper
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"smartstack/internal/service"
+	"smartstack/internal/zkconn"
+)
+
+// A fleet must not come back in step. After a new session the list is read
+// within a quarter of the session timeout or relist, whichever is shorter;
+// after a short break the path is looked at within twice that.
+const relist = 5 * time.Second
+
+// The wait after a read that got no answer though there is a connection,
+// doubled each time.
+const (
+	firstRetry = 100 * time.Millisecond
+	lastRetry  = 30 * time.Second
+)
+
+// A Run that lasts a minute is started again at once by its supervisor, one
+// that is shorter after a growing delay, in which nobody would notice that
+// ZooKeeper is back. So the first complaint comes after the session timeout,
+// the next ones at this distance.
+const complain = 65 * time.Second
+
+// Run follows the path until ctx ends. It returns an error when there was no
+// connection for the session timeout, so that it is known that the last word
+// may be out of date; the next Run waits on.
+func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
+	conn, err := w.pool.Open(w.ensemble)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	r := &run{Watcher: w, view: newView(w, conn), conn: conn, began: time.Now(), publish: publish}
+	defer r.sub.Close()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		st := conn.State()
+		next, err := r.step(ctx, st)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		timer.Reset(next)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		case <-st.Changed:
+		case <-r.sub.Wake():
+		}
+	}
+}
+
+// run is one Run: what is due, and when.
+type run struct {
+	*Watcher
+	*view
+	conn     *zkconn.Conn
+	publish  func(service.Update)
+	began    time.Time
+	session  uint64    // whose watches the view has
+	link     uint64    // over which the view was looked at last
+	due      time.Time // no read before
+	verify   time.Time // when to look at the path's counters; zero = no need
+	failures int       // reads without an answer in a row
+}
+
+// never is a wait that only an event ends.
+const never = 24 * time.Hour
+
+// step does what is due and returns how long nothing else will be.
+func (r *run) step(ctx context.Context, st zkconn.State) (time.Duration, error) {
+	if !st.Connected {
+		return r.offline(st)
+	}
+	r.told = false
+	r.notice(st)
+	r.hear(r.sub.Take())
+	now := time.Now()
+	if !r.verify.IsZero() && !now.Before(r.verify) {
+		if err := r.look(ctx); err != nil {
+			return r.failed(err)
+		}
+		r.verify = time.Time{}
+	}
+	if r.poll > 0 && !now.Before(r.due) {
+		r.forget()
+	}
+	switch {
+	case !r.stale():
+		return r.wait(r.verify), nil
+	case now.Before(r.due):
+		return r.wait(r.due), nil
+	}
+	if err := r.refresh(ctx); err != nil {
+		return r.failed(err)
+	}
+	r.failures = 0
+	r.due = now.Add(max(r.jitter, r.poll))
+	r.publish(r.update())
+	if r.poll > 0 {
+		return r.wait(r.due), nil
+	}
+	return r.wait(r.verify), nil
+}
+
+// offline waits for the connection, and complains when that takes too long.
+func (r *run) offline(st zkconn.State) (time.Duration, error) {
+	since := st.Since
+	if r.began.After(since) {
+		since = r.began
+	}
+	patience := r.conn.Timeout()
+	if r.told {
+		patience = max(patience, complain)
+	}
+	if left := time.Until(since.Add(patience)); left > 0 {
+		return left, nil
+	}
+	r.told = true
+	return 0, fmt.Errorf("zookeeper %s: no connection for %v, what is known of %s may be out of date: %w",
+		r.conn.Name(), time.Since(st.Since).Round(time.Second), r.path, st.Err)
+}
+
+// notice compares the session and the link with those that the view stems
+// from.
+func (r *run) notice(st zkconn.State) {
+	spread := min(relist, r.conn.Timeout()/4) + 1
+	switch {
+	case st.Session != r.session:
+		if r.session != 0 {
+			r.due = time.Now().Add(rand.N(spread))
+		}
+		r.unarm()
+		r.verify = time.Time{}
+	case st.Link != r.link:
+		r.verify = time.Now().Add(rand.N(2 * spread))
+	}
+	r.session, r.link = st.Session, st.Link
+}
+
+// failed decides what a failed read means: an answer that is a refusal ends
+// Run, no answer is tried again.
+func (r *run) failed(err error) (time.Duration, error) {
+	if !zkconn.IsLink(err) {
+		return 0, err
+	}
+	wait := min(firstRetry<<min(r.failures, 20), lastRetry)
+	r.failures++
+	r.log.Debug("a read got no answer, trying again", "err", err)
+	if wait == lastRetry {
+		return 0, err
+	}
+	r.due = time.Now().Add(wait/2 + rand.N(wait))
+	return r.wait(r.due), nil
+}
+
+// wait returns the time until t, or never for the zero time.
+func (r *run) wait(t time.Time) time.Duration {
+	if t.IsZero() {
+		return never
+	}
+	return max(time.Until(t), 0)
+}
