@@ -69,6 +69,11 @@ bench:
 	@$(NEED) "make bench" haproxy zookeeper etcd
 	@go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
+#? docs: Write the reference in docs/ anew, from the options' types.
+.PHONY: docs
+docs:
+	@go test -count=1 -run Reference ./cmd/... -args -update-reference
+
 #? size: Build both programs and fail when one is larger than 20 MB.
 .PHONY: size
 size: build
