@@ -17,8 +17,8 @@ func HAProxyBin(tb testing.TB) string {
 }
 
 // HAProxy starts HAProxy in master-worker mode in the foreground with the
-// configuration file cfg; addr is an address that cfg listens on. The master
-// socket is Dir/master.sock.
+// configuration file cfg; addr is a host:port or the path of a unix socket that
+// cfg listens on. The master socket is Dir/master.sock.
 func HAProxy(tb testing.TB, cfg, addr string) *Process {
 	tb.Helper()
 	bin := HAProxyBin(tb)

@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -127,6 +128,16 @@ func (p *Process) Log() string {
 	return string(data[max(0, len(data)-8000):])
 }
 
+// Program starts a program of ours (or of the test's) as a Process whose output
+// goes into its log. It is not awaited: use Eventually for what it should do.
+func Program(tb testing.TB, name string, argv ...string) *Process {
+	tb.Helper()
+	return launch(tb, &Process{
+		Dir: tb.TempDir(), name: name, argv: argv,
+		ready: func(string) error { return nil },
+	})
+}
+
 // launch registers the clean-up and starts p.
 func launch(tb testing.TB, p *Process) *Process {
 	tb.Helper()
@@ -212,7 +223,11 @@ func Run(tb testing.TB, name string, args ...string) (string, error) {
 
 // accepts is ready when addr accepts a connection.
 func accepts(addr string) error {
-	c, err := net.DialTimeout("tcp", addr, time.Second)
+	network := "tcp"
+	if strings.HasPrefix(addr, "/") {
+		network = "unix"
+	}
+	c, err := net.DialTimeout(network, addr, time.Second)
 	if err != nil {
 		return err
 	}
