@@ -14,15 +14,15 @@ const patience = 30 * time.Second
 
 // act is one way for a host to fail and to come back.
 type act struct {
-	what string // what the audience reads
+	what string // what has happened to the host
 	fail func(*stage, *host) error
 	mend func(*stage, *host) error
 	play func(*stage, context.Context) error // instead of fail and mend
 }
 
 // program is what is played, over and over.
-func program() []act {
-	return []act{
+func (s *stage) program() []act {
+	acts := []act{
 		{
 			what: "killed",
 			fail: func(_ *stage, h *host) error { h.service.kill(); return nil },
@@ -30,8 +30,12 @@ func program() []act {
 		},
 		{what: "broken, answers 503", fail: become("broken"), mend: become("healthy")},
 		{what: "slow, answers after 1 s", fail: become("slow"), mend: become("healthy")},
-		{what: "synapse killed", play: (*stage).synapseDies},
+		{play: (*stage).synapseDies},
 	}
+	if s.registryServer != nil {
+		acts = append(acts, act{play: (*stage).registryDies})
+	}
+	return acts
 }
 
 // become tells a web service to change its state.
@@ -56,7 +60,7 @@ func (s *stage) play(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
-	acts := program()
+	acts := s.program()
 	for i := 0; n == 0 || i < n; i++ {
 		if err := s.rest(ctx); err != nil {
 			break
@@ -167,28 +171,54 @@ func momentOf(known time.Time, seen sighting, host string, in bool) time.Time {
 	return known
 }
 
-// synapseDies kills synapse and starts it again: HAProxy goes on as it is.
+// synapseDies kills synapse and starts it again.
 func (s *stage) synapseDies(ctx context.Context) error {
-	say("%s synapse killed; HAProxy goes on without it", clock(time.Now()))
-	s.synapse.kill()
-	if err := s.rest(ctx); err != nil {
+	return s.survive(ctx, "synapse", s.synapse, func() error { return nil })
+}
+
+// registryDies kills the registry's server and starts it again, with its data.
+func (s *stage) registryDies(ctx context.Context) error {
+	return s.survive(ctx, s.o.registry, s.registryServer, s.registryReady)
+}
+
+// survive kills a process, starts it again, and sees to it that HAProxy keeps
+// its servers all the time.
+func (s *stage) survive(ctx context.Context, name string, p *process, ready func() error) error {
+	say("%s %s killed; HAProxy goes on without it", clock(time.Now()), name)
+	p.kill()
+	if err := s.steady(ctx); err != nil {
 		return err
 	}
-	if err := s.synapse.start(); err != nil {
+	if err := p.start(); err != nil {
 		return err
 	}
-	if err := s.rest(ctx); err != nil {
+	if err := p.await(ctx, ready); err != nil {
 		return err
 	}
-	hosts, err := inService(s.socket(), "web")
-	if err != nil {
+	if err := s.steady(ctx); err != nil {
 		return err
 	}
-	if len(hosts) != len(s.hosts) {
-		return fmt.Errorf("after the restart of synapse HAProxy has %v only", hosts)
-	}
-	say("%s synapse is back; HAProxy kept all %d servers", clock(time.Now()), len(hosts))
+	say("%s %s is back; HAProxy kept all %d servers", clock(time.Now()), name, len(s.hosts))
 	return nil
+}
+
+// steady watches for a while that HAProxy has every host.
+func (s *stage) steady(ctx context.Context) error {
+	enough := time.After(2 * s.o.pause)
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case seen := <-s.inRegistry:
+			s.lastRegistry = seen
+		case s.lastHAProxy = <-s.inHAProxy:
+		case <-enough:
+			return nil
+		}
+		if len(s.lastHAProxy.hosts) != len(s.hosts) {
+			return fmt.Errorf("HAProxy has lost servers, it has %v only", s.lastHAProxy.hosts)
+		}
+	}
 }
 
 func clock(t time.Time) string { return t.Format("15:04:05.000") }

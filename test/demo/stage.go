@@ -37,6 +37,7 @@ type stage struct {
 	registry       registry
 	registryAddr   string
 	registryServer *process // nil for the file registry
+	registryReady  func() error
 	haproxy        *process
 	synapse        *process
 	hosts          []*host
@@ -86,15 +87,14 @@ func (s *stage) build(ctx context.Context) error {
 }
 
 func (s *stage) startRegistry(ctx context.Context) error {
-	server, ready := s.registry.process()
-	if server == nil {
+	s.registryServer, s.registryReady = s.registry.process()
+	if s.registryServer == nil {
 		return nil
 	}
-	s.registryServer = server
-	if err := server.start(); err != nil {
+	if err := s.registryServer.start(); err != nil {
 		return err
 	}
-	return server.await(ctx, ready)
+	return s.registryServer.await(ctx, s.registryReady)
 }
 
 func (s *stage) startHosts(ctx context.Context) error {
