@@ -172,7 +172,7 @@ func (f *follower) take(result listing) {
 func (f *follower) narrow(m *mirror) {
 	f.forbidden[m.scope] = true
 	f.drop(m)
-	f.c.log.Info("this etcd user may not read "+m.scope.String()+": its services are watched one by one",
+	f.c.log.Info("this etcd user may not read "+m.scope.String()+", trying with less",
 		"reason", "permission denied")
 	for _, list := range m.subs {
 		for _, s := range list {
