@@ -20,8 +20,8 @@ import (
 )
 
 // kinds is the complete list.
-func kinds() map[string]factory {
-	return map[string]factory{
+func kinds() map[string]kind {
+	return map[string]kind{
 		"base": use(base.New, func(o *base.Options) target { return target{&o.Host, &o.Port} }),
 		"http": use(http.New, func(o *http.Options) target { return target{&o.Host, &o.Port} }),
 		"noop": use(noop.New, func(o *noop.Options) target { return target{&o.Host, &o.Port} }),
@@ -29,8 +29,18 @@ func kinds() map[string]factory {
 	}
 }
 
-// Kinds returns the types that New knows, sorted.
-func Kinds() []string { return slices.Sorted(maps.Keys(kinds())) }
+// Types returns the names of all types, sorted.
+func Types() []string { return slices.Sorted(maps.Keys(kinds())) }
+
+// Describe returns the options of every type by name, for the reference; those
+// that all types share stand under "".
+func Describe() map[string][]config.Field {
+	all := map[string][]config.Field{"": config.Describe(common{})}
+	for name, k := range kinds() {
+		all[name] = config.Describe(k.options)
+	}
+	return all
+}
 
 // Parent is the service that a check belongs to.
 type Parent struct {
@@ -69,20 +79,20 @@ func (c *common) Validate(n *config.Node, r *config.Report) {
 // New builds the check that n describes. Faults go to r; when there are any
 // the result is not to be used.
 func New(n *config.Node, p Parent, log *slog.Logger, r *config.Report) Built {
-	kind := n.Get("type").Text()
-	build, ok := kinds()[kind]
+	name := n.Get("type").Text()
+	k, ok := kinds()[name]
 	if !ok {
 		var c struct {
 			common
 			Rest *config.Node `cfg:",rest"`
 		}
 		n.Decode(&c, r)
-		if kind != "" {
-			r.Fault(n.Get("type"), "%q is no check; want one of %s", kind, strings.Join(Kinds(), ", "))
+		if name != "" {
+			r.Fault(n.Get("type"), "%q is no check; want one of %s", name, strings.Join(Types(), ", "))
 		}
 		return Built{}
 	}
-	return build(n, p, log, r)
+	return k.build(n, p, log, r)
 }
 
 // target is where a check's options say where to look.
@@ -91,7 +101,11 @@ type target struct {
 	port *int
 }
 
-type factory func(n *config.Node, p Parent, log *slog.Logger, r *config.Report) Built
+// kind is one type of check.
+type kind struct {
+	build   func(n *config.Node, p Parent, log *slog.Logger, r *config.Report) Built
+	options any // the zero value of its options, for the reference
+}
 
 // check is what a plugin's New returns.
 type check interface {
@@ -100,8 +114,9 @@ type check interface {
 }
 
 // use makes an entry of a plugin's typed constructor.
-func use[O any, C check](build func(O, *slog.Logger) (C, error), where func(*O) target) factory {
-	return func(n *config.Node, p Parent, log *slog.Logger, r *config.Report) Built {
+func use[O any, C check](build func(O, *slog.Logger) (C, error), where func(*O) target) kind {
+	var zero O
+	return kind{options: zero, build: func(n *config.Node, p Parent, log *slog.Logger, r *config.Report) Built {
 		var o struct {
 			common
 			Options O `cfg:",inline"`
@@ -125,5 +140,5 @@ func use[O any, C check](build func(O, *slog.Logger) (C, error), where func(*O) 
 			b.Name = p.Name + " " + o.Type + "-" + net.JoinHostPort(*at.host, strconv.Itoa(*at.port))
 		}
 		return b
-	}
+	}}
 }

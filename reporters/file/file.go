@@ -68,7 +68,7 @@ func (r *Reporter) Report(_ context.Context, reg service.Registration) error {
 		return r.refresh()
 	}
 	if r.mine != nil {
-		r.log.Info("registering again", "reporter", "file", "path", r.path(name),
+		r.log.Info("registering again", "path", r.path(name),
 			"reason", "the file vanished, was replaced, or is to change")
 	}
 	was, wasName := r.mine, r.name

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"math"
+	"time"
+
+	"smartstack/internal/config"
+	"smartstack/internal/nerve"
+	"smartstack/internal/service"
+)
+
+// options are the top-level keys.
+type options struct {
+	InstanceID  string   `cfg:"instance_id" doc:"Name under which this host registers; required unless -i gives it."`
+	Heartbeat   string   `cfg:"heartbeat_path" doc:"File that is touched every 10 seconds while all loops make progress."`
+	MaxFailures int      `cfg:"max_repeated_report_failures" default:"10" doc:"Not needed any more: a failed report is tried again in the next round, without a restart."`
+	StatsD      statsd   `cfg:"statsd" doc:"Where metrics go."`
+	Services    struct{} `cfg:"services,ignore"`
+	ConfDir     struct{} `cfg:"service_conf_dir,ignore"`
+	ListenPort  struct{} `cfg:"listen_port,ignore"` // written by the cookbook, never read by the original
+}
+
+// statsd says where metrics go.
+type statsd struct {
+	Host string `cfg:"host" default:"localhost" doc:"DogStatsD server."`
+	Port int    `cfg:"port" default:"8125" doc:"Its UDP port."`
+}
+
+// serviceOptions are the keys of one service. What is left in Rest belongs to
+// the reporter.
+type serviceOptions struct {
+	Host          string               `cfg:"host,required" doc:"Address to register, and to check unless a check has its own."`
+	Port          int                  `cfg:"port,required" doc:"Port to register, and to check unless a check has its own."`
+	ReporterType  string               `cfg:"reporter_type" doc:"Registry; its own keys stand beside this one. zookeeper when absent."`
+	Reporters     []*config.Node       `cfg:"reporters" doc:"Several registries, each an object with a type and its own keys, instead of reporter_type."`
+	Interval      config.Seconds       `cfg:"check_interval" default:"0.5" doc:"Time from the beginning of one round of checks to the next, in seconds."`
+	Mocked        bool                 `cfg:"check_mocked" default:"false" doc:"Skip the checks: always up, for load tests."`
+	Checks        []*config.Node       `cfg:"checks" doc:"Checks, all of which must pass, in this order; without any the service is always up."`
+	RateLimiting  *rateLimiting        `cfg:"rate_limiting" doc:"Bounds how often the registration may change."`
+	Weight        config.Optional[int] `cfg:"weight" doc:"Weight to register, 0 or more."`
+	ServerOptions string               `cfg:"haproxy_server_options" doc:"Words for the consumers' HAProxy server line."`
+	Labels        config.JSON          `cfg:"labels" doc:"Object to register along, for the consumers' label filters."`
+	Clones        int                  `cfg:"load_test_concurrency" doc:"Run this many copies, named <service>_0 and so on, for load tests."`
+	MaxFailures   int                  `cfg:"max_repeated_report_failures" doc:"Not needed any more; see the top level."`
+	Rest          *config.Node         `cfg:",rest"`
+}
+
+// rateLimiting bounds the changes of a registration.
+type rateLimiting struct {
+	Rate   float64 `cfg:"average_rate" doc:"Changes per second on average; no limit when absent."`
+	Burst  float64 `cfg:"max_burst" doc:"Changes in a row, and what the service starts with; no limit when absent."`
+	Shadow bool    `cfg:"shadow_mode" default:"true" doc:"Only log what would be held back."`
+}
+
+// Validate is called by the decoder.
+func (o *rateLimiting) Validate(n *config.Node, r *config.Report) {
+	if o.Rate < 0 {
+		r.Fault(n.Get("average_rate"), "want 0 or more changes per second, got %v", o.Rate)
+	}
+	if n.Get("max_burst").IsNull() {
+		o.Burst = math.Inf(1)
+	} else if o.Burst < 1 {
+		r.Fault(n.Get("max_burst"), "want at least 1 change, got %v", o.Burst)
+	}
+	if n.Get("average_rate").IsNull() {
+		o.Rate = math.Inf(1)
+	}
+}
+
+func (o *rateLimiting) limit() nerve.Limit {
+	if o == nil {
+		return nerve.Limit{}
+	}
+	return nerve.Limit{On: true, Rate: o.Rate, Burst: o.Burst, Shadow: o.Shadow}
+}
+
+// shortest is the shortest check_interval.
+const shortest = 10 * time.Millisecond
+
+// Validate is called by the decoder.
+func (o *serviceOptions) Validate(n *config.Node, r *config.Report) {
+	if o.Interval.Duration() < shortest {
+		r.Fault(n.Get("check_interval"), "want at least %v s", shortest.Seconds())
+	}
+	if o.Weight.Null || o.Weight.Value < 0 {
+		r.Fault(n.Get("weight"), "want a whole number, 0 or more")
+	}
+	if o.Clones < 0 {
+		r.Fault(n.Get("load_test_concurrency"), "want 0 or more copies")
+	}
+	if labels := n.Get("labels"); !labels.IsNull() && labels.Kind() != config.Object {
+		r.Fault(labels, "want an object, got %s", labels.Kind())
+	}
+	if many := n.Get("reporters"); !many.IsNull() {
+		if o.ReporterType != "" {
+			r.Fault(many, "give either reporters or reporter_type")
+		}
+		if len(o.Reporters) == 0 {
+			r.Fault(many, "is empty: a service needs somewhere to be registered")
+		}
+		for _, key := range o.Rest.Keys() {
+			r.Warn(o.Rest.Get(key), "unknown option; with reporters, each reporter has its keys inside")
+		}
+	}
+	if err := o.backend("i").Validate(); err != nil {
+		r.Fault(n, "%v", err)
+	}
+}
+
+// backend is what gets registered.
+func (o *serviceOptions) backend(instance string) service.Backend {
+	b := service.Backend{Name: instance, Host: o.Host, Port: o.Port, ServerOptions: o.ServerOptions}
+	if o.Weight.Set {
+		b.Weight = service.KnownInt(int64(o.Weight.Value))
+	}
+	if o.Labels != "null" {
+		b.Labels = service.Labels(o.Labels)
+	}
+	return b
+}
