@@ -37,7 +37,8 @@ build:
 .PHONY: run
 run:
 	@$(NEED) "make run" haproxy $(filter zookeeper etcd,$(REGISTRY))
-	@$(MAKE) --no-print-directory build
+	@echo "building nerve, synapse and the demonstration"
+	@$(MAKE) --no-print-directory -s build
 	@CGO_ENABLED=0 go build -o bin/ ./test/demo ./test/demo/webservice
 	@exec bin/demo -registry $(REGISTRY) -acts $(ACTS) -port $(PORT)
 
