@@ -171,6 +171,12 @@ func (c *Cluster) dial() (*clientv3.Client, error) {
 			// gRPC's own longest delay of two minutes is too long for a cluster that is back.
 			Backoff:           grpcbackoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.4, MaxDelay: 3 * time.Second},
 			MinConnectTimeout: CallTimeout,
-		})},
+		}), grpc.WithChainUnaryInterceptor(failFast)},
 	})
+}
+
+// failFast ends a call at once, with the reason, when no member can be reached.
+// The client's own default is to wait silently until the deadline.
+func failFast(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	return invoke(ctx, method, req, reply, conn, append(opts, grpc.WaitForReady(false))...)
 }
