@@ -17,6 +17,7 @@ import (
 	"smartstack/internal/service"
 	"smartstack/internal/zkconn"
 	"smartstack/watchers/etcd"
+	"smartstack/watchers/file"
 	"smartstack/watchers/static"
 	"smartstack/watchers/zookeeper"
 )
@@ -45,6 +46,7 @@ type kind struct {
 func kinds(d Deps) map[string]kind {
 	return map[string]kind{
 		"base": use(func(o static.Options) (*static.Watcher, error) { return static.New(o), nil }),
+		"file": use(func(o file.Options) (*file.Watcher, error) { return file.New(o, d.Log) }),
 		"etcd": use(func(o etcd.Options) (*etcd.Watcher, error) { return etcd.New(o, d.Etcd, d.Log) }),
 		"zookeeper": use(func(o zookeeper.Options) (*zookeeper.Watcher, error) {
 			return zookeeper.New(o, d.ZK, d.Log)
