@@ -87,8 +87,10 @@ func (f *follower) add(s *Subscription) {
 	m := f.mirrors[sc]
 	if m != nil {
 		m.add(s)
-		if f.live(m) { // an interrupted mirror may be out of date: it serves when it is live again
+		if m.rev != 0 && !m.behind {
 			m.serve()
+		}
+		if m.live {
 			s.setFault(nil)
 		}
 		return
@@ -113,9 +115,6 @@ func (f *follower) scopeFor(s *Subscription) scope {
 	}
 	return all[len(all)-1]
 }
-
-// live says whether m is being followed: listed, and its watch confirmed.
-func (f *follower) live(m *mirror) bool { return m.watch != 0 && !m.resume && m.rev != 0 }
 
 func (f *follower) remove(s *Subscription) {
 	for _, sc := range scopesOf(s.path, s.sharing) {
@@ -154,7 +153,7 @@ func (f *follower) take(result listing) {
 		m.retry.reset()
 		m.replace(result.kvs, result.rev, result.id)
 		if f.stream != nil && f.stream.open {
-			f.watch(m, false)
+			f.watch(m)
 		}
 	case isForbidden(result.err) && !f.forbidden[m.scope]:
 		f.narrow(m)
@@ -182,9 +181,9 @@ func (f *follower) narrow(m *mirror) {
 }
 
 // watch follows m on the open stream from where it stands.
-func (f *follower) watch(m *mirror, resume bool) {
+func (f *follower) watch(m *mirror) {
 	f.lastWatch++
-	m.watch, m.resume = f.lastWatch, resume
+	m.watch = f.lastWatch
 	f.watches[m.watch] = m
 	if !f.stream.ask(createRequest(m.scope, m.watch, m.rev+1)) {
 		f.broken(errBacklog)
@@ -199,7 +198,7 @@ func (f *follower) unwatch(m *mirror) {
 	if f.stream != nil && f.stream.open {
 		f.stream.ask(cancelRequest(m.watch)) // unsent is as good: its events are ignored
 	}
-	m.watch = 0
+	m.watch, m.live = 0, false
 }
 
 func (f *follower) open(delay time.Duration) {
@@ -215,7 +214,7 @@ func (f *follower) broken(err error) {
 	fault := f.fault("watch", err)
 	f.warn(fault)
 	for _, m := range f.mirrors {
-		m.watch = 0
+		m.watch, m.live, m.behind = 0, false, true
 		m.setFault(fault)
 	}
 	f.open(f.retry.next())
@@ -230,7 +229,7 @@ func (f *follower) hear(ev streamEvent) {
 		f.stream.open = true
 		for _, m := range f.mirrors {
 			if m.rev != 0 && f.stream.open {
-				f.watch(m, true)
+				f.watch(m)
 			}
 		}
 	default:
@@ -261,17 +260,16 @@ func (f *follower) respond(resp *pb.WatchResponse) {
 
 // created learns whether the server that answers has the history that we know.
 func (f *follower) created(m *mirror, h *pb.ResponseHeader) {
-	if h != nil && (h.ClusterId != m.id || m.resume && h.Revision < m.rev) {
+	if h != nil && (h.ClusterId != m.id || m.behind && h.Revision < m.rev) {
 		m.era++
 		f.again(m, "the cluster has another history than before")
 		return
 	}
-	if m.resume && m.unserved() != nil { // what was missed is still to come: a new reader gets a full read
+	if m.behind && m.unserved() != nil { // what was missed is still to come: a new reader gets a full read
 		f.read(m, rand.N(relistSpread))
 		return
 	}
-	m.resume = false
-	m.serve()
+	m.live, m.behind = true, false
 	m.setFault(nil)
 	if f.down {
 		f.down = false

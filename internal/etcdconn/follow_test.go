@@ -140,6 +140,30 @@ func TestServerHangs(t *testing.T) {
 	r.followed(t)
 }
 
+func TestASilentMemberIsLeftForAnother(t *testing.T) {
+	etcd := servers.Etcd(t)
+	client := admin(t, etcd.Addr)
+	members := []*link{newLink(t, etcd.Addr), newLink(t, etcd.Addr)}
+	pool := newPool()
+	pool.heartbeat = 200 * time.Millisecond
+	target, err := NewTarget([]string{members[0].addr, members[1].addr}, DefaultPort, Access{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := pool.Acquire(target)
+	defer c.Release()
+	r := read(t, c, "/s/web", Shared)
+	r.until(t, nil)
+	for i, m := range members { // one of the two carries the watch
+		r.followed(t)
+		m.freeze()
+		value := strconv.Itoa(i)
+		put(t, client, "/s/web/1", value)
+		r.until(t, map[string]string{"/s/web/1": value})
+		m.mend()
+	}
+}
+
 func TestCompactionWhileCut(t *testing.T) {
 	etcd := servers.Etcd(t)
 	client := admin(t, etcd.Addr)
@@ -305,6 +329,7 @@ type link struct {
 	mu    sync.Mutex
 	down  bool
 	conns map[net.Conn]bool
+	thaw  chan struct{} // closed while bytes flow
 }
 
 func newLink(t *testing.T, to string) *link {
@@ -312,7 +337,8 @@ func newLink(t *testing.T, to string) *link {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &link{addr: l.Addr().String(), to: to, conns: map[net.Conn]bool{}}
+	p := &link{addr: l.Addr().String(), to: to, conns: map[net.Conn]bool{}, thaw: make(chan struct{})}
+	close(p.thaw)
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -323,7 +349,7 @@ func newLink(t *testing.T, to string) *link {
 			wg.Go(func() { p.serve(c) })
 		}
 	})
-	t.Cleanup(func() { _ = l.Close(); p.cut(); wg.Wait() })
+	t.Cleanup(func() { _ = l.Close(); p.cut(); p.mend(); wg.Wait() })
 	return p
 }
 
@@ -337,8 +363,8 @@ func (p *link) serve(c net.Conn) {
 		return
 	}
 	var wg sync.WaitGroup
-	wg.Go(func() { _, _ = io.Copy(up, c); _ = up.Close() })
-	_, _ = io.Copy(c, up)
+	wg.Go(func() { _, _ = io.Copy(up, gated{c, p}); _ = up.Close() })
+	_, _ = io.Copy(c, gated{up, p})
 	_ = c.Close()
 	wg.Wait()
 }
@@ -362,8 +388,36 @@ func (p *link) cut() {
 	clear(p.conns)
 }
 
+// freeze keeps connections open and lets nothing through.
+func (p *link) freeze() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.thaw = make(chan struct{})
+}
+
+// mend ends a cut or a freeze.
 func (p *link) mend() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.down = false
+	select {
+	case <-p.thaw:
+	default:
+		close(p.thaw)
+	}
+}
+
+// gated holds back what it reads while its link is frozen.
+type gated struct {
+	from net.Conn
+	link *link
+}
+
+func (g gated) Read(b []byte) (int, error) {
+	n, err := g.from.Read(b)
+	g.link.mu.Lock()
+	thaw := g.link.thaw
+	g.link.mu.Unlock()
+	<-thaw
+	return n, err
 }

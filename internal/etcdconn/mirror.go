@@ -58,7 +58,8 @@ type mirror struct {
 	id     uint64 // of the cluster that kvs is from
 	era    int    // how often the cluster's history turned out to be another
 	watch  int64  // id of its watch on the current stream; 0 = none
-	resume bool   // that watch goes on where an earlier one ended
+	live   bool   // and that watch is confirmed
+	behind bool   // followed once, interrupted since: events may be missing in kvs
 	retry  backoff
 }
 
@@ -128,7 +129,7 @@ func (m *mirror) replace(kvs map[string]*KV, rev int64, id uint64) {
 			})
 		}
 	}
-	m.kvs, m.rev, m.id = kvs, rev, id
+	m.kvs, m.rev, m.id, m.behind = kvs, rev, id, false
 	for s, b := range batches {
 		s.deliver(b)
 	}
