@@ -1,0 +1,179 @@
+package haproxy
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"smartstack/haproxy/socket"
+)
+
+// change plans what makes a running server the wanted one.
+func (p *planner) change(w *Server, is *socket.ServerState) {
+	byOperator := is.Admin.Forced() && p.byOperator(w.Name, is)
+	where, target := compareAddress(w, is, p.o.Hosts)
+	if old, known := p.lineOf(w.Name); where == foreign || known && !sameSettings(old, enabledLine(*w), p.view.cookie) {
+		if byOperator {
+			p.left(w.Name, "its options change when it is back")
+			return
+		}
+		p.replace(w, is, old)
+		return
+	}
+	if where == wrong {
+		p.set(w.Name, VerbAddress, fmt.Sprintf("set server %s addr %s port %d", p.ref(w.Name), target, w.Port))
+	}
+	p.weigh(w, is)
+	switch {
+	case byOperator:
+		p.left(w.Name, "it stays so until somebody brings it back")
+	case is.Admin.Forced():
+		p.gains++
+		p.step(w.Name, VerbReady, Step{Commands: []string{"set server " + p.ref(w.Name).String() + " state ready"}})
+	}
+}
+
+func (p *planner) left(server, text string) {
+	p.out.Left = append(p.out.Left, Remark{
+		Service: p.sec.Service, Ref: p.ref(server),
+		Text: "server " + server + " was taken out of rotation by hand: " + text,
+	})
+}
+
+// lineOf returns the line by which HAProxy knows a server.
+func (p *planner) lineOf(server string) (line string, known bool) {
+	if line, known = p.o.Known.lines[p.ref(server)]; known {
+		return line, true
+	}
+	line, known = p.loaded[server]
+	return line, known
+}
+
+// byOperator reports whether somebody else took a server out of rotation: not
+// we, not the file, and not an earlier run of ours, whose servers that are out
+// are not in the file as if they were in.
+func (p *planner) byOperator(server string, is *socket.ServerState) bool {
+	switch p.o.Known.rotation[p.ref(server)] {
+	case inside:
+		return true
+	case outside:
+		return false
+	}
+	if is.Admin&socket.ConfigMaint != 0 {
+		return false
+	}
+	if p.loaded == nil {
+		return true
+	}
+	line, there := p.loaded[server]
+	if !there {
+		return false
+	}
+	settings, err := lineSettings(line)
+	_, disabled := find(settings, "disabled")
+	return err == nil && !disabled
+}
+
+// set plans a change in place, unless HAProxy has refused it before.
+func (p *planner) set(server string, verb Verb, cmd string) {
+	if r, again := p.o.Known.refused[cmd]; again {
+		p.reason(p.sec.Service, server, KindRefused, verb.impossible(server, r.reply))
+		return
+	}
+	p.step(server, verb, Step{Commands: []string{cmd}, subject: cmd})
+}
+
+// weigh plans a change of weight. An agent check changes weights by itself.
+func (p *planner) weigh(w *Server, is *socket.ServerState) {
+	want := p.view.weight
+	if w.Weight.Known {
+		want = int(w.Weight.Value)
+	}
+	if want == is.Weight || hasWord(w.Options, "agent-check") {
+		return
+	}
+	if !p.view.dynamic {
+		p.reason(p.sec.Service, w.Name, KindStatic, VerbWeight.impossible(w.Name, "balance "+p.view.balance+" does not allow it"))
+		return
+	}
+	p.set(w.Name, VerbWeight, "set server "+p.ref(w.Name).String()+" weight "+strconv.Itoa(want))
+}
+
+// replace plans to delete and add a server whose options have changed. While
+// it has sessions HAProxy refuses to delete it; then it goes on as it is and a
+// reload is due. A server that serves is only replaced while another one does.
+func (p *planner) replace(w *Server, is *socket.ServerState, old string) {
+	why := func(kind Kind, text string) {
+		p.reason(p.sec.Service, w.Name, kind, VerbReplace.impossible(w.Name, text))
+	}
+	switch {
+	case !p.run.Info.AtLeast(2, 4):
+		why(KindTooOld, "HAProxy "+p.run.Info.Version+" cannot do that")
+		return
+	case !p.view.dynamic:
+		why(KindStatic, "balance "+p.view.balance+" does not allow it")
+		return
+	case serves(is) && p.stays < 2:
+		why(KindOptions, "no other server serves meanwhile")
+		return
+	case serves(is) && strings.Contains(old, "shutdown-sessions"):
+		why(KindOptions, "its sessions would be cut")
+		return
+	}
+	cmds, kind, problem := p.addCommands(w, w.Name)
+	if problem != "" {
+		if kind == "" {
+			kind = KindOptions
+		}
+		why(kind, problem)
+		return
+	}
+	if r, again := p.o.Known.refused[cmds[0]]; again {
+		why(KindRefused, r.reply)
+		return
+	}
+	ref := p.ref(w.Name)
+	trial := *w
+	trial.ID, trial.Options = p.freeID(), cutID(w.Options)
+	try, _, problem := p.addCommands(&trial, w.Name+".trial")
+	if problem != "" {
+		why(KindOptions, problem)
+		return
+	}
+	p.step(w.Name, VerbReplace, Step{
+		Trial:    []string{try[0], "del server " + ref.String() + ".trial"},
+		Commands: append([]string{"set server " + ref.String() + " state maint", "del server " + ref.String()}, cmds...),
+		Line:     enabledLine(*w), subject: cmds[0], late: true,
+	})
+}
+
+// remove plans to take servers out of rotation, when enough others serve.
+func (p *planner) remove(going []*socket.ServerState, wanted map[string]*Server) {
+	if len(going) == 0 {
+		return
+	}
+	// As long as nothing else serves, and only a reload can change that, even
+	// servers that are gone from the registry are better than none.
+	if p.stays == 0 && p.gains == 0 && p.blocks > 0 {
+		return
+	}
+	for _, is := range going {
+		ref := p.ref(is.Name)
+		_, listed := wanted[is.Name]
+		if _, leaving := p.o.Known.leaving[ref]; leaving && is.Admin.Forced() {
+			continue
+		}
+		if is.Admin.Forced() {
+			p.step(is.Name, VerbAdopt, Step{})
+			continue
+		}
+		state := " state drain"
+		if p.o.Maintenance {
+			state = " state maint"
+		}
+		p.step(is.Name, VerbDrain, Step{
+			Commands: []string{"set server " + ref.String() + state},
+			Keep:     listed, late: true, guarded: p.stays == 0 && (p.gains > 0 || p.blocks > 0),
+		})
+	}
+}

@@ -1,0 +1,136 @@
+package haproxy
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"smartstack/haproxy/socket"
+)
+
+// Running is what one HAProxy process says that it runs.
+type Running struct {
+	Info socket.Info
+	// Backends holds the servers of those backends that exist and that were
+	// asked about, by the backend's name.
+	Backends map[string][]socket.ServerState
+}
+
+// ServerRef names one server in HAProxy.
+type ServerRef struct{ Backend, Server string }
+
+func (r ServerRef) String() string { return r.Backend + "/" + r.Server }
+
+// Known is what we know of a process although it cannot be asked, because we
+// did it. It belongs to the goroutine that owns the Runtime and ends with the
+// process. The zero value knows nothing.
+type Known struct {
+	lines    map[ServerRef]string // server lines in force that we told it, without disabled
+	rotation map[ServerRef]place
+	leaving  map[ServerRef]*leaver
+	refused  map[string]refusal // by command
+}
+
+// place is where we have put a server.
+type place int
+
+const (
+	unplaced place = iota // we have not touched it
+	inside                // in rotation
+	outside               // in drain or maintenance
+)
+
+// forget drops everything about a server that is gone.
+func (k *Known) forget(r ServerRef) {
+	delete(k.lines, r)
+	delete(k.rotation, r)
+	delete(k.leaving, r)
+}
+
+// put takes note of where we put a server.
+func (k *Known) put(r ServerRef, p place) {
+	if k.rotation == nil {
+		k.rotation = map[ServerRef]place{}
+	}
+	k.rotation[r] = p
+	if p == inside {
+		delete(k.leaving, r)
+	}
+}
+
+// told takes note of the line of a server that we added.
+func (k *Known) told(r ServerRef, line string) {
+	if k.lines == nil {
+		k.lines = map[ServerRef]string{}
+	}
+	k.lines[r] = line
+	k.put(r, inside)
+}
+
+// enabledLine is a server's line without the word that only says where it
+// starts.
+func enabledLine(s Server) string {
+	s.Disabled = false
+	return s.Line()
+}
+
+// addressKind is how a server's host is to be understood.
+type addressKind int
+
+const (
+	isSocket addressKind = iota
+	isAddress
+	isName
+)
+
+func kindOfHost(host string) (addressKind, netip.Addr) {
+	if isSocketAddress(host) || strings.ContainsAny(host, "@/") {
+		return isSocket, netip.Addr{}
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		return isAddress, a.Unmap()
+	}
+	return isName, netip.Addr{}
+}
+
+// whereabouts is the verdict on the address of a running server.
+type whereabouts int
+
+const (
+	right   whereabouts = iota
+	wrong               // and can be set to target
+	foreign             // and cannot be changed in place
+	unclear             // the name has no address that we know of
+)
+
+// compareAddress holds a running server against the wanted host and port.
+// hosts has the addresses of names.
+func compareAddress(want *Server, is *socket.ServerState, hosts map[string][]string) (w whereabouts, target string) {
+	kind, addr := kindOfHost(want.Host)
+	switch kind {
+	case isSocket:
+		if is.Addr == "" && is.FQDN == "" {
+			return right, ""
+		}
+		return foreign, ""
+	case isAddress:
+		target = addr.String()
+		if is.Addr == "" && is.FQDN == "" {
+			return foreign, target // a socket
+		}
+		if a, err := netip.ParseAddr(is.Addr); err == nil && a.Unmap() == addr && is.Port == want.Port {
+			return right, ""
+		}
+		return wrong, target
+	}
+	found := hosts[want.Host]
+	switch {
+	case is.Addr != "" && is.Port == want.Port && (strings.EqualFold(is.FQDN, want.Host) || slices.Contains(found, is.Addr)):
+		return right, ""
+	case len(found) == 0:
+		return unclear, ""
+	case is.Addr == "" && is.FQDN == "":
+		return foreign, found[0]
+	}
+	return wrong, found[0]
+}

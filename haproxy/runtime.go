@@ -1,0 +1,380 @@
+package haproxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"smartstack/haproxy/socket"
+)
+
+// RuntimeOptions are the settings of a Runtime.
+type RuntimeOptions struct {
+	Sockets     []string      // paths of the admin sockets, one for each HAProxy process
+	DrainTime   time.Duration // as in drainRules; 0 = no limit
+	CutSessions bool          // cut the sessions that are left after DrainTime
+	Maintenance bool          // as in PlanOptions
+	// Lookup resolves a host name, as net.Resolver's LookupNetIP does with the
+	// network "ip".
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+}
+
+const (
+	compareEvery = time.Second // everything that runs is compared with what is wanted
+	compareShare = 50          // but at most this part of the time: 1/50
+	tendEvery    = time.Second
+	manyBackends = 64 // from so many changed sections on, all servers are read
+	forgiveAfter = time.Minute
+)
+
+// Runtime makes the servers that run in HAProxy equal to those that are
+// wanted. It belongs to one goroutine. The cost of a call follows what has
+// changed since the call before, but for a full comparison about every second,
+// which notices HAProxy's restarts and what others did by hand.
+type Runtime struct {
+	o     RuntimeOptions
+	log   *slog.Logger
+	procs []*process
+	hosts hostCache
+}
+
+// Result is what a Sync did and what it could not do.
+type Result struct {
+	// Refusals says for each service why a reload is needed.
+	Refusals map[string]string
+	Reasons  []Reason // the same, one by one
+	Left     []Remark
+	Waiting  []Remark
+	Steps    []Step // that were carried out
+	Commands int
+	Leaving  int  // servers out of rotation that are not deleted yet
+	New      bool // a process was met for the first time: it has loaded the file that was there
+	Took     time.Duration
+}
+
+// process is one HAProxy process and what was last found out about it.
+type process struct {
+	client      *socket.Client
+	info        socket.Info // zero = none met yet
+	known       Known
+	services    map[string]*verdict
+	nextCompare time.Time
+	nextTend    time.Time
+}
+
+// verdict is the result of the last comparison of one service.
+type verdict struct {
+	section *Section
+	states  []socket.ServerState
+	loaded  []byte
+	settled bool // nothing was to be done: while all of the above stays, nothing is
+
+	reasons       []Reason
+	left, waiting []Remark
+}
+
+// NewRuntime returns a Runtime. It does no I/O.
+func NewRuntime(o RuntimeOptions, log *slog.Logger) *Runtime {
+	r := &Runtime{o: o, log: log, hosts: hostCache{lookup: o.Lookup}}
+	for _, path := range o.Sockets {
+		r.procs = append(r.procs, &process{client: socket.New(path), services: map[string]*verdict{}})
+	}
+	return r
+}
+
+// Close closes the connections. HAProxy goes on as it is.
+func (r *Runtime) Close() error {
+	var all []error
+	for _, p := range r.procs {
+		all = append(all, p.client.Close())
+	}
+	return errors.Join(all...)
+}
+
+// Sync makes the servers in every process equal to those of want. loaded
+// returns the frontend and backend of a service as HAProxy has loaded them, or
+// has been told since by an earlier Sync; nil = not known. A socket that does
+// not work is an error; the others are served all the same.
+func (r *Runtime) Sync(ctx context.Context, want Model, loaded func(service string) []byte) (Result, error) {
+	began := time.Now()
+	if loaded == nil {
+		loaded = func(string) []byte { return nil }
+	}
+	res := Result{Refusals: map[string]string{}}
+	var all []error
+	for _, p := range r.procs {
+		if err := r.sync(ctx, p, want, loaded, began, &res); err != nil {
+			all = append(all, err)
+		}
+		p.report(&res)
+	}
+	res.Took = time.Since(began)
+	return res, errors.Join(all...)
+}
+
+// report adds what the last comparisons of p found.
+func (p *process) report(res *Result) {
+	for _, name := range slices.Sorted(maps.Keys(p.services)) {
+		v := p.services[name]
+		res.Left = append(res.Left, v.left...)
+		res.Waiting = append(res.Waiting, v.waiting...)
+		for _, reason := range v.reasons {
+			if slices.Contains(res.Reasons, reason) {
+				continue // the same of another process
+			}
+			res.Reasons = append(res.Reasons, reason)
+			if res.Refusals[name] != "" {
+				res.Refusals[name] += "; "
+			}
+			res.Refusals[name] += reason.Text
+		}
+	}
+	res.Leaving += len(p.known.leaving)
+}
+
+// sync serves one process.
+func (r *Runtime) sync(ctx context.Context, p *process, want Model, loaded func(string) []byte, now time.Time, res *Result) error {
+	p.dropServices(want)
+	changed := p.changed(want)
+	full := p.info.PID == 0 || !now.Before(p.nextCompare)
+	tending := len(p.known.leaving) > 0 && !now.Before(p.nextTend)
+	if len(changed) == 0 && !full && !tending {
+		return nil
+	}
+	if full || len(changed) > manyBackends {
+		full, changed = true, want.Sections
+	}
+	run, fresh, err := p.read(ctx, changed, full)
+	if err == nil && fresh {
+		res.New = true
+		if !full {
+			full, changed = true, want.Sections
+			run, _, err = p.read(ctx, changed, true)
+		}
+	}
+	if err != nil {
+		p.nextCompare = time.Time{}
+		return err
+	}
+	stale, err := r.update(ctx, p, run, changed, want, loaded, now, res)
+	if err != nil || stale {
+		p.nextCompare = time.Time{}
+	} else if full {
+		p.nextCompare = now.Add(max(compareEvery, compareShare*time.Since(now)))
+	}
+	if err != nil {
+		return err
+	}
+	if !tending {
+		return nil
+	}
+	p.nextTend = now.Add(tendEvery)
+	return tend(ctx, p.client, p.info, &p.known, drainRules{limit: r.o.DrainTime, shutdown: r.o.CutSessions}, now)
+}
+
+// dropServices forgets services that are not wanted any more: taking their
+// backends away is a matter for a reload.
+func (p *process) dropServices(want Model) {
+	if len(p.services) <= len(want.Sections) {
+		names := 0
+		for _, s := range want.Sections {
+			if p.services[s.Service] != nil {
+				names++
+			}
+		}
+		if names == len(p.services) {
+			return
+		}
+	}
+	keep := make(map[string]bool, len(want.Sections))
+	for _, s := range want.Sections {
+		keep[s.Service] = true
+	}
+	maps.DeleteFunc(p.services, func(name string, _ *verdict) bool { return !keep[name] })
+}
+
+// changed returns the sections that are not those of the last comparison.
+func (p *process) changed(want Model) []*Section {
+	var list []*Section
+	for _, s := range want.Sections {
+		if v := p.services[s.Service]; v == nil || v.section != s {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// read asks the process what it runs. fresh is true for a process that was not
+// met before, of which nothing is known.
+func (p *process) read(ctx context.Context, sections []*Section, full bool) (run Running, fresh bool, err error) {
+	for attempt := 0; ; attempt++ {
+		run, err = ask(ctx, p.client, sections, full)
+		if err != nil {
+			return run, false, err
+		}
+		if !run.Info.Stopping {
+			break
+		}
+		// A newer process listens on the path; the old one answers on the
+		// connection that we have, and cannot end before we leave it.
+		_ = p.client.Close()
+		if attempt > 0 {
+			return run, false, fmt.Errorf("%s: HAProxy (pid %d) is stopping, and no other process listens yet", p.client.Path(), run.Info.PID)
+		}
+	}
+	if fresh = !sameProcess(p.info, run.Info); fresh {
+		p.known, p.services = Known{}, map[string]*verdict{}
+	}
+	p.info = run.Info
+	return run, fresh, nil
+}
+
+func sameProcess(a, b socket.Info) bool {
+	if a.PID != b.PID || a.Version != b.Version || !a.Start.Equal(b.Start) {
+		return false
+	}
+	return !a.Start.IsZero() || b.Uptime >= a.Uptime
+}
+
+// ask reads the servers of the sections' backends, of all of them when full.
+func ask(ctx context.Context, c *socket.Client, sections []*Section, full bool) (Running, error) {
+	run := Running{Backends: make(map[string][]socket.ServerState, len(sections))}
+	cmds := []string{"show info"}
+	if full {
+		cmds = append(cmds, "show servers state")
+	} else {
+		cmds = append(cmds, askFor(sections, nil)...)
+	}
+	replies, err := send(ctx, c, socket.Info{}, cmds)
+	if err != nil {
+		return run, err
+	}
+	if run.Info, err = socket.ParseInfo(replies[0]); err != nil {
+		return run, fmt.Errorf("%s: %w", c.Path(), err)
+	}
+	if !full {
+		return run, run.take(sections, nil, replies[1:], c.Path())
+	}
+	states, err := socket.ParseServersState(replies[1])
+	if err != nil {
+		return run, fmt.Errorf("%s: %w", c.Path(), err)
+	}
+	for first := 0; first < len(states); { // they come backend by backend
+		end := first + 1
+		for end < len(states) && states[end].Backend == states[first].Backend {
+			end++
+		}
+		run.Backends[states[first].Backend] = states[first:end:end]
+		first = end
+	}
+	there := maps.Clone(run.Backends) // the rest is empty, or missing
+	replies, err = send(ctx, c, run.Info, askFor(sections, there))
+	if err != nil {
+		return run, err
+	}
+	return run, run.take(sections, there, replies, c.Path())
+}
+
+// askFor returns the commands for the backends that are not in skip.
+func askFor(sections []*Section, skip map[string][]socket.ServerState) []string {
+	var cmds []string
+	for _, s := range sections {
+		if _, have := skip[s.BackendName]; !have && !s.Carried {
+			cmds = append(cmds, "show servers state "+s.BackendName)
+		}
+	}
+	return cmds
+}
+
+// take reads the replies to askFor.
+func (run *Running) take(sections []*Section, skip map[string][]socket.ServerState, replies []string, path string) error {
+	for _, s := range sections {
+		if _, have := skip[s.BackendName]; have || s.Carried {
+			continue
+		}
+		states, err := socket.ParseServersState(replies[0])
+		replies = replies[1:]
+		switch {
+		case errors.Is(err, socket.ErrNoBackend):
+		case err != nil:
+			return fmt.Errorf("%s: backend %s: %w", path, s.BackendName, err)
+		default:
+			run.Backends[s.BackendName] = states
+		}
+	}
+	return nil
+}
+
+// update plans and acts for the sections. stale means that HAProxy changed
+// under our hands, and is to be looked at again.
+func (r *Runtime) update(ctx context.Context, p *process, run Running, sections []*Section, want Model, loaded func(string) []byte, now time.Time, res *Result) (stale bool, err error) {
+	maps.DeleteFunc(p.known.refused, func(_ string, f refusal) bool { return now.Sub(f.at) > forgiveAfter })
+	var todo []*Section
+	for _, s := range sections {
+		if v := p.services[s.Service]; v == nil || !v.settled || v.section != s ||
+			!slices.Equal(v.states, run.Backends[s.BackendName]) || !bytes.Equal(v.loaded, loaded(s.Service)) {
+			todo = append(todo, s)
+		}
+	}
+	if len(todo) == 0 {
+		return false, nil
+	}
+	plan := NewPlan(run, todo, PlanOptions{
+		Known: &p.known, Loaded: loaded, Inherited: inheritedLines(want.Preamble),
+		Hosts: r.hosts.resolve(ctx, unresolved(run, todo), now), Maintenance: r.o.Maintenance,
+	})
+	out, err := act(ctx, p.client, p.info, plan, &p.known, now)
+	res.Steps, res.Commands = append(res.Steps, out.done...), res.Commands+out.commands
+	if err != nil {
+		return false, err
+	}
+	for _, s := range todo {
+		p.services[s.Service] = &verdict{
+			section: s, states: run.Backends[s.BackendName], loaded: loaded(s.Service), settled: true,
+		}
+	}
+	for _, s := range plan.Steps {
+		p.services[s.Service].settled = false
+	}
+	p.note(plan, out)
+	if len(out.refused) > 0 {
+		r.log.Warn("HAProxy refuses to be changed at run time", "service", out.refused[0].Service, "reason", out.refused[0].Text, "refusals", len(out.refused))
+	}
+	return out.stale, nil
+}
+
+// note sorts what is left to say by service.
+func (p *process) note(plan Plan, out outcome) {
+	for _, reason := range slices.Concat(plan.Reload, out.refused) {
+		v := p.services[reason.Service]
+		v.reasons = append(v.reasons, reason)
+	}
+	for _, m := range plan.Left {
+		v := p.services[m.Service]
+		v.left = append(v.left, m)
+	}
+	for _, m := range plan.Waiting {
+		v := p.services[m.Service]
+		v.waiting, v.settled = append(v.waiting, m), false
+	}
+}
+
+// summary of a result for the log.
+func (res Result) String() string {
+	counts := map[Verb]int{}
+	for _, s := range res.Steps {
+		counts[s.Verb]++
+	}
+	var parts []string
+	for _, v := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[v], v))
+	}
+	return strings.Join(parts, ", ")
+}
