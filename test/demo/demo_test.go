@@ -51,15 +51,14 @@ func TestTemplatesAreJSONForEveryRegistry(t *testing.T) {
 }
 
 func TestInService(t *testing.T) {
-	const stat = "# pxname,svname,qcur,status,weight\n" +
-		"web,FRONTEND,,OPEN,\n" +
-		"web,web-1_127.0.0.1:1,0,UP,1\n" +
-		"web,web-2_127.0.0.1:2,0,MAINT,1\n" +
-		"web,web-3_127.0.0.1:3,0,DOWN 1/2,1\n" +
-		"web,web-4_127.0.0.1:4,0,DRAIN,1\n" +
-		"web,BACKEND,0,UP,3\n" +
-		"other,web-5_127.0.0.1:5,0,UP,1\n\n"
-	hosts, err := inService(answering(t, stat), "web")
+	const state = "1\n" +
+		"# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight\n" +
+		"3 web 1 web-1_127.0.0.1:1 127.0.0.1 2 0 1\n" +
+		"3 web 2 web-2_127.0.0.1:2 127.0.0.1 0 1 1\n" + // maintenance
+		"3 web 3 web-3_127.0.0.1:3 127.0.0.1 0 0 1\n" + // down by HAProxy's own check
+		"3 web 4 web-4_127.0.0.1:4 127.0.0.1 0 8 1\n" + // down and drained
+		"3 web 5 web-5_127.0.0.1:5 127.0.0.1 2 8 1\n\n"
+	hosts, err := inService(answering(t, state), "web")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -68,39 +69,37 @@ func haproxyServers(socket, backend string) func(context.Context, func(map[strin
 	}
 }
 
+// The bits of srv_admin_state that an operator, here synapse, sets.
+const forcedMaint, forcedDrain = 0x01, 0x08
+
 // inService returns the hosts whose servers HAProxy has and does not hold back.
-// That its own health check calls one DOWN does not count: the question is what
+// That its own health check calls one down does not count: the question is what
 // synapse has told it.
 func inService(socket, backend string) (map[string]bool, error) {
-	text, err := command(socket, "show stat")
+	text, err := command(socket, "show servers state "+backend)
 	if err != nil {
 		return nil, err
 	}
 	hosts := make(map[string]bool)
-	var status int
+	column := make(map[string]int)
 	for line := range strings.Lines(text) {
-		f := strings.Split(strings.TrimSpace(line), ",")
-		if after, ok := strings.CutPrefix(f[0], "# "); ok && after == "pxname" {
-			for i, name := range f {
-				if name == "status" {
-					status = i
-				}
+		f := strings.Fields(line)
+		if len(f) > 0 && f[0] == "#" {
+			for i, name := range f[1:] { // "# be_id be_name …"
+				column[name] = i
 			}
 			continue
 		}
-		if len(f) <= status || f[0] != backend || f[1] == "FRONTEND" || f[1] == "BACKEND" {
+		name, admin := column["srv_name"], column["srv_admin_state"]
+		if len(f) <= admin || admin == 0 {
 			continue
 		}
-		if host, _, _ := strings.Cut(f[1], "_"); !held(f[status]) {
+		host, _, _ := strings.Cut(f[name], "_")
+		if state, err := strconv.Atoi(f[admin]); err == nil && state&(forcedMaint|forcedDrain) == 0 {
 			hosts[host] = true
 		}
 	}
 	return hosts, nil
-}
-
-// held tells whether a status means that the server is to get no new requests.
-func held(status string) bool {
-	return strings.HasPrefix(status, "MAINT") || strings.HasPrefix(status, "DRAIN")
 }
 
 // workerPID returns the process that serves now; a reload changes it.
