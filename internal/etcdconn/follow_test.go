@@ -21,6 +21,7 @@ import (
 )
 
 func TestServicesOfOneParentShareOneWatch(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	client := admin(t, etcd.Addr)
 	put(t, client, "/services/web/h/1", "web1")
@@ -76,6 +77,7 @@ func metric(t *testing.T, addr, name string) int {
 }
 
 func TestServerDownAtStart(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	put(t, admin(t, etcd.Addr), "/s/web/1", "one")
 	etcd.Stop()
@@ -96,6 +98,7 @@ func TestServerDownAtStart(t *testing.T) {
 }
 
 func TestServerRestarts(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	client := admin(t, etcd.Addr)
 	put(t, client, "/s/web/1", "one")
@@ -119,6 +122,7 @@ func TestServerRestarts(t *testing.T) {
 }
 
 func TestServerHangs(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	client := admin(t, etcd.Addr)
 	put(t, client, "/s/web/1", "one")
@@ -141,6 +145,7 @@ func TestServerHangs(t *testing.T) {
 }
 
 func TestASilentMemberIsLeftForAnother(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	client := admin(t, etcd.Addr)
 	members := []*link{newLink(t, etcd.Addr), newLink(t, etcd.Addr)}
@@ -165,6 +170,7 @@ func TestASilentMemberIsLeftForAnother(t *testing.T) {
 }
 
 func TestCompactionWhileCut(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	client := admin(t, etcd.Addr)
 	put(t, client, "/s/web/1", "one")
@@ -187,6 +193,7 @@ func TestCompactionWhileCut(t *testing.T) {
 }
 
 func TestChangesWhileCutArriveWithoutFullRead(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	client := admin(t, etcd.Addr)
 	put(t, client, "/s/web/1", "one")
@@ -208,6 +215,7 @@ func TestChangesWhileCutArriveWithoutFullRead(t *testing.T) {
 }
 
 func TestClusterRebuilt(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	client := admin(t, etcd.Addr)
 	for i := range 20 {
@@ -257,6 +265,7 @@ func fill(t testing.TB, client *clientv3.Client, prefix string, n int) {
 }
 
 func TestHugeTransactionAndValue(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t, "--max-request-bytes", "8000000")
 	client := admin(t, etcd.Addr)
 	r := read(t, acquire(t, newPool(), etcd.Addr, Access{}), "/s/web", Shared)
@@ -276,6 +285,7 @@ func TestHugeTransactionAndValue(t *testing.T) {
 }
 
 func TestUserMayReadTheServiceButNotItsParent(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	client := admin(t, etcd.Addr)
 	put(t, client, "/s/web/1", "one")

@@ -30,6 +30,7 @@ func leases(t *testing.T, c *clientv3.Client) int {
 }
 
 func TestSessionIsSharedAndRevokedByTheLast(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	client := admin(t, etcd.Addr)
 	c := acquire(t, newPool(), etcd.Addr, Access{})
@@ -55,6 +56,7 @@ func TestSessionIsSharedAndRevokedByTheLast(t *testing.T) {
 }
 
 func TestLeaseRevokedByHand(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	client := admin(t, etcd.Addr)
 	s := acquire(t, newPool(), etcd.Addr, Access{}).Session(time.Minute)
@@ -68,6 +70,7 @@ func TestLeaseRevokedByHand(t *testing.T) {
 }
 
 func TestHangLongerThanTheLease(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	s := acquire(t, newPool(), etcd.Addr, Access{}).Session(2 * time.Second)
 	defer s.Release(t.Context())
@@ -87,6 +90,7 @@ func TestHangLongerThanTheLease(t *testing.T) {
 }
 
 func TestLeaseSurvivesARestartOfTheServer(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	s := acquire(t, newPool(), etcd.Addr, Access{}).Session(10 * time.Second)
 	defer s.Release(t.Context())
@@ -99,6 +103,7 @@ func TestLeaseSurvivesARestartOfTheServer(t *testing.T) {
 }
 
 func TestKeysLeftBehindAreDeletedWhenTheClusterAnswers(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	client := admin(t, etcd.Addr)
 	put(t, client, "/k", "v")
@@ -115,6 +120,7 @@ func TestKeysLeftBehindAreDeletedWhenTheClusterAnswers(t *testing.T) {
 }
 
 func TestReleaseWhileTheServerHangs(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	target, err := NewTarget([]string{etcd.Addr}, DefaultPort, Access{})
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 )
 
 func TestTLSWithClientCertificate(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	put(t, admin(t, etcd.Addr), "/s/web/1", "one")
 	dir := t.TempDir()

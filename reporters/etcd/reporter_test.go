@@ -36,6 +36,7 @@ func TestContract(t *testing.T) {
 }
 
 func TestKeyValueAndLease(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	client := newAdmin(t, etcd.Addr)
 	report(t, newReporter(t, newPool(), etcd.Addr, 10*time.Second), up(web))
@@ -57,6 +58,7 @@ func TestKeyValueAndLease(t *testing.T) {
 }
 
 func TestRootPath(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	client := newAdmin(t, etcd.Addr)
 	r, err := New(Options{Hosts: []string{etcd.Addr}, Path: "/", TTL: config.Seconds(10 * time.Second)}, newPool(), nil)
@@ -76,6 +78,7 @@ func TestRootPath(t *testing.T) {
 }
 
 func TestTwoNervesWithOneInstanceID(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	client := newAdmin(t, etcd.Addr)
 	one, two := newReporter(t, newPool(), etcd.Addr, 10*time.Second), newReporter(t, newPool(), etcd.Addr, 10*time.Second)
@@ -97,6 +100,7 @@ func TestTwoNervesWithOneInstanceID(t *testing.T) {
 }
 
 func TestServicesShareALease(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	client := newAdmin(t, etcd.Addr)
 	pool := newPool()
@@ -123,6 +127,7 @@ func TestServicesShareALease(t *testing.T) {
 }
 
 func TestDownStaysDown(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	client := newAdmin(t, etcd.Addr)
 	r := newReporter(t, newPool(), etcd.Addr, 10*time.Second)
@@ -151,6 +156,7 @@ func TestRepairs(t *testing.T) {
 		}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			etcd := servers.Etcd(t)
 			client := newAdmin(t, etcd.Addr)
 			r := newReporter(t, newPool(), etcd.Addr, 10*time.Second)
@@ -187,6 +193,7 @@ func registered(a admin, r *Reporter) error {
 }
 
 func TestDownAtStartThenUp(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	etcd.Stop()
 	r := newReporter(t, newPool(), etcd.Addr, 10*time.Second)
@@ -205,6 +212,7 @@ func TestDownAtStartThenUp(t *testing.T) {
 }
 
 func TestRestartOfTheServerKeepsTheRegistration(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	client := newAdmin(t, etcd.Addr)
 	r := newReporter(t, newPool(), etcd.Addr, 10*time.Second)
@@ -219,6 +227,7 @@ func TestRestartOfTheServerKeepsTheRegistration(t *testing.T) {
 }
 
 func TestHangLongerThanTheLease(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	client := newAdmin(t, etcd.Addr)
 	r := newReporter(t, newPool(), etcd.Addr, 2*time.Second)
@@ -235,6 +244,7 @@ func TestHangLongerThanTheLease(t *testing.T) {
 }
 
 func TestDeathLeavesItToTheLease(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	client := newAdmin(t, etcd.Addr)
 	// A lease that nobody keeps alive stands for a nerve that was killed.
@@ -248,6 +258,7 @@ func TestDeathLeavesItToTheLease(t *testing.T) {
 }
 
 func TestQuietRoundsCostNothing(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	client := newAdmin(t, etcd.Addr)
 	r := newReporter(t, newPool(), etcd.Addr, time.Hour) // no beat during the test
@@ -295,6 +306,7 @@ func calls(t *testing.T, addr string) int {
 }
 
 func TestCloseDuringAnOutageLeavesNothingInTheEnd(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	client := newAdmin(t, etcd.Addr)
 	pool := newPool()
@@ -312,6 +324,7 @@ func TestCloseDuringAnOutageLeavesNothingInTheEnd(t *testing.T) {
 }
 
 func TestRenamedInstance(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	client := newAdmin(t, etcd.Addr)
 	r := newReporter(t, newPool(), etcd.Addr, 10*time.Second)

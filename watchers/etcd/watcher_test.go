@@ -91,6 +91,7 @@ func next(t testing.TB, updates chan service.Update) service.Update {
 }
 
 func TestWhatIsPublished(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	client := newAdmin(t, etcd.Addr)
 	client.put("/s/web", `{"haproxy":{"listen":["mode http"]}}`)
@@ -130,6 +131,7 @@ func TestWhatIsPublished(t *testing.T) {
 }
 
 func TestNoNewsIsNotPublished(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	client := newAdmin(t, etcd.Addr)
 	const payload = `{"host":"10.0.0.1","port":80,"name":"a"}`
@@ -146,6 +148,7 @@ func TestNoNewsIsNotPublished(t *testing.T) {
 }
 
 func TestOutOfReach(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	etcd.Stop()
 	w := newWatcher(t, newPool(), etcd.Addr, "/s/web")
@@ -162,6 +165,7 @@ func TestOutOfReach(t *testing.T) {
 }
 
 func TestOutageAfterTheFirstWord(t *testing.T) {
+	t.Parallel()
 	etcd := servers.Etcd(t)
 	newAdmin(t, etcd.Addr).put("/s/web/a/1", `{"host":"10.0.0.1","port":80,"name":"a"}`)
 	w := newWatcher(t, newPool(), etcd.Addr, "/s/web")
