@@ -47,7 +47,11 @@ func newCheck(o *Options, env []string) checkFunc {
 	}
 	return func(ctx context.Context, path string, _ []byte) (string, error) {
 		argv := []string{bin, "-c", "-f", path}
-		return path, runCommand(ctx, strings.Join(argv, " "), argv, env, o.CheckTimeout.Duration())
+		err := runCommand(ctx, strings.Join(argv, " "), argv, env, o.CheckTimeout.Duration())
+		if e, ok := errors.AsType[*commandError](err); ok && strings.Contains(e.Output, "has no error but will not start (no listener)") {
+			err = nil // a text without mistakes, of somebody who has not given any service a port yet
+		}
+		return path, err
 	}
 }
 

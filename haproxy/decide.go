@@ -22,6 +22,11 @@ const (
 	// uselessDelay is the first delay before a reload is repeated that did not
 	// change what HAProxy runs.
 	uselessDelay = 5 * time.Second
+	// settleTime is how long HAProxy may go on as before after a reload.
+	settleTime = 2 * time.Second
+	// loadTime is longer than HAProxy takes from reading the file to being
+	// noticed as a new process.
+	loadTime = 5 * time.Second
 )
 
 // pending is the time of changes that are not in the file yet.
@@ -96,7 +101,9 @@ func decide(s situation) (step, time.Duration) {
 			again = wait
 		}
 	}
-	at(s.now.Add(s.probe))
+	if s.probe > 0 {
+		at(s.now.Add(s.probe))
+	}
 	at(s.nextModel)
 	if s.busy {
 		at(s.now.Add(jobPoll))

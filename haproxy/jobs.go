@@ -9,11 +9,6 @@ import (
 	"time"
 )
 
-// syncFunc makes the servers that HAProxy runs equal to those of want, as far
-// as its socket allows. For each service where it does not, refusals says what
-// needs a reload. An error means that HAProxy could not be talked to.
-type syncFunc func(ctx context.Context, want Model) (refusals map[string]string, err error)
-
 // job is one step under way on a goroutine of its own, so that a slow disk or
 // command holds up nothing that goes over the socket.
 type job struct {
@@ -47,7 +42,7 @@ func (m *memory) start(ctx context.Context, next step) {
 // meantime, else for a moment. It reports whether the job has ended.
 func (m *memory) await(ctx context.Context) bool {
 	var soon <-chan time.Time
-	if m.out.sync != nil {
+	if m.sync != nil {
 		timer := time.NewTimer(jobPoll)
 		defer timer.Stop()
 		soon = timer.C
@@ -92,7 +87,8 @@ func (m *memory) writeJob() func(context.Context) func(*memory) {
 				p.target.setDue(true)
 			}
 		})
-		return func(m *memory) { m.wrote(done, want, rev, ctx.Err() != nil, time.Now()) }
+		canceled := ctx.Err() != nil
+		return func(m *memory) { m.wrote(done, want, rev, canceled, time.Now()) }
 	}
 }
 
@@ -122,6 +118,7 @@ func (m *memory) wrote(done published, want Model, rev uint64, canceled bool, no
 		m.pending.clear()
 	}
 	if done.wrote {
+		m.lastWrite = now
 		m.count("synapse.haproxy.check_config", true)
 		m.log.Info("wrote the file", "rev", rev, "file", m.options.ConfigFilePath)
 	}
@@ -160,7 +157,9 @@ func (m *memory) reloadReasons() (list []string, notBefore time.Time) {
 		return nil, time.Time{}
 	}
 	refused := m.openRefusals()
-	if len(refused) > 0 && strings.Join(refused, "\n") == m.asked {
+	// A reload takes effect some time after its command has ended.
+	notBefore = m.lastReload.At.Add(settleTime)
+	if strings.Join(refused, "\n") == m.asked {
 		notBefore = m.lastReload.At.Add(backoff(uselessDelay, longestReloadDelay, m.useless))
 	}
 	return refused, notBefore
@@ -171,7 +170,7 @@ func (m *memory) reloadReasons() (list []string, notBefore time.Time) {
 // file is behind, or the service is in quarantine, and a reload would be a step
 // back.
 func (m *memory) loadedBeside() content {
-	if m.out.sync == nil || !m.stale && len(m.held) == 0 {
+	if m.sync == nil || !m.stale && len(m.held) == 0 {
 		return *m.loaded
 	}
 	ahead := *m.loaded
@@ -267,13 +266,13 @@ func (m *memory) situation(now time.Time) situation {
 	o := m.options
 	s := situation{
 		now: now, busy: m.job != nil,
-		stale: m.stale && o.DoWrites, pending: m.pending, immediate: m.out.sync == nil,
+		stale: m.stale && o.DoWrites, pending: m.pending, immediate: m.sync == nil,
 		fileRetry: m.fileRetry, recheck: m.recheck,
 		reloadWait: m.limiter.wait(now),
 		state:      o.StateFilePath != "", stateDue: m.stateDue,
 		probe: lookEvery, nextModel: m.expires,
 	}
-	if m.out.sync != nil {
+	if m.sync != nil {
 		s.probe = probeEvery
 	}
 	if m.job == nil {

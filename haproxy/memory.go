@@ -1,12 +1,10 @@
 package haproxy
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,7 +29,9 @@ type memory struct {
 	log      *slog.Logger
 	composer *Composer
 	faults   faults
-	job      *job // nil = none is running
+	job      *job     // nil = none is running
+	sync     syncFunc // nil = no socket is used
+	runtime  *Runtime // what sync belongs to; nil in tests
 
 	snapshot service.Snapshot
 	want     Model // made from snapshot
@@ -40,6 +40,7 @@ type memory struct {
 
 	publisher *publisher
 	stale     bool // the file may not say what want says
+	lastWrite time.Time
 	fileRetry time.Time
 	fileFails int
 	file      *content // what the file says; nil = not known
@@ -53,6 +54,7 @@ type memory struct {
 	refusals map[string]string // by service: what cannot be done over the socket
 	asked    string            // the refusals that the last reload was to mend
 	useless  int               // reloads in a row that did not mend them
+	met      bool              // a HAProxy has answered on the socket
 	downFrom time.Time         // the socket has not worked since; zero = it works
 
 	reloads, failedReloads int
@@ -77,6 +79,11 @@ func newMemory(out *Output) *memory {
 		publisher: &publisher{
 			target: &target{path: o.ConfigFilePath}, writes: o.DoWrites, check: check, always: o.DoChecks,
 		},
+	}
+	m.sync = out.sync
+	if m.sync == nil && o.DoSocket {
+		m.runtime = NewRuntime(RuntimeOptions{Sockets: o.SocketFilePath, Lookup: out.deps.Lookup}, out.log)
+		m.sync = m.runtime.Sync
 	}
 	return m
 }
@@ -135,6 +142,9 @@ func (m *memory) takeOver(old *memory, now time.Time) {
 		next.finish()
 	}
 	next.want = Model{}
+	if !next.keepRuntime(old, m) {
+		next.sync, next.runtime, next.met, next.refusals, next.downFrom = m.sync, m.runtime, false, nil, time.Time{}
+	}
 	p, was := m.publisher, next.publisher
 	if p.target.path == was.target.path && p.writes && was.writes {
 		was.check, was.always = p.check, p.always
@@ -145,6 +155,18 @@ func (m *memory) takeOver(old *memory, now time.Time) {
 	}
 	next.composer.Recall(was.text, old.composer.State(old.snapshot, now))
 	*m = next
+}
+
+// keepRuntime closes the old connections when other sockets are to be used.
+func (m *memory) keepRuntime(old, next *memory) bool {
+	if old.runtime == nil || next.runtime == nil {
+		return old.runtime == nil && next.runtime == nil && next.out.sync != nil
+	}
+	if slices.Equal(old.options.SocketFilePath, next.options.SocketFilePath) {
+		return true
+	}
+	_ = old.runtime.Close()
+	return false
 }
 
 // compose makes the wanted model, if anything can have changed it.
@@ -276,50 +298,6 @@ func (m *memory) lookAtFile(now time.Time) {
 	m.pending.note(now)
 	m.loaded, m.unknown = nil, "somebody else has changed the file, so HAProxy may have loaded something else"
 }
-
-// syncServers lets the socket half do its part.
-func (m *memory) syncServers(ctx context.Context) {
-	if m.out.sync == nil || len(m.want.Sections) == 0 {
-		return
-	}
-	refusals, err := m.out.sync(ctx, m.want)
-	now := time.Now()
-	if err != nil {
-		if m.downFrom.IsZero() {
-			m.downFrom = now
-		}
-		m.faults.begin("socket", "HAProxy cannot be changed over its socket: the file is written all the same", err, now)
-		return
-	}
-	m.downFrom = time.Time{}
-	m.faults.end("socket", now)
-	m.refusals = refusals
-	m.noteSynced()
-}
-
-// noteSynced takes note of what HAProxy now runs without having loaded it.
-func (m *memory) noteSynced() {
-	if m.loaded == nil {
-		return
-	}
-	var stanzas map[string][]byte
-	for _, s := range m.want.Sections {
-		was, there := m.loaded.stanzas[s.Service]
-		if !there || sameText(was, s.Text) || m.refusals[s.Service] != "" || !sameStructure(was, s.Text) {
-			continue
-		}
-		if stanzas == nil {
-			stanzas = maps.Clone(m.loaded.stanzas)
-		}
-		stanzas[s.Service] = s.Text
-	}
-	if stanzas != nil {
-		m.loaded = &content{preamble: m.loaded.preamble, stanzas: stanzas, shared: m.loaded.shared}
-	}
-}
-
-// sameText is a comparison that costs nothing for what has not changed.
-func sameText(a, b []byte) bool { return string(a) == string(b) }
 
 // writeState writes the state file.
 func writeState(path string, state State) error {

@@ -3,6 +3,8 @@ package haproxy
 import (
 	"context"
 	"log/slog"
+	"net"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +18,9 @@ type Deps struct {
 	// Reload makes HAProxy load the file, in place of reload_command; nil =
 	// reload_command is run.
 	Reload func(ctx context.Context) error
+	// Lookup resolves the host names of servers for the socket, as
+	// net.Resolver's LookupNetIP does; nil = the system's resolver.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Count counts an event under the original's metric name; nil = nobody
 	// counts.
 	Count func(metric string, tags ...string)
@@ -40,13 +45,18 @@ type Output struct {
 	status *atomic.Pointer[Status]
 
 	check checkFunc // in place of what the options ask for; tests only
-	sync  syncFunc  // nil = no socket is used
+	sync  syncFunc  // in place of the socket; tests only
 }
 
 // New returns an Output for the options. It does no I/O.
 func New(o Options, services []ServiceConfig, deps Deps, log *slog.Logger) (*Output, error) {
 	if deps.Count == nil {
 		deps.Count = func(string, ...string) {}
+	}
+	if deps.Lookup == nil {
+		deps.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
 	}
 	if o.CheckTimeout <= 0 {
 		o.CheckTimeout = defaultCheckTimeout
@@ -120,6 +130,9 @@ func (out *Output) Close() error {
 		out.memory.finish()
 	}
 	out.memory.publisher.target.release()
+	if out.memory.runtime != nil {
+		return out.memory.runtime.Close()
+	}
 	return nil
 }
 

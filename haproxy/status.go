@@ -61,7 +61,7 @@ func (m *memory) report() *Status {
 // synced reports whether HAProxy has everything that is wanted although the
 // file does not.
 func (m *memory) synced() bool {
-	if m.out.sync == nil || m.loaded == nil {
+	if m.sync == nil || m.loaded == nil {
 		return false
 	}
 	for _, s := range m.want.Sections {

@@ -44,7 +44,7 @@ func (t *target) place() (dir *os.Root, name string, err error) {
 			}
 		}
 	} else if err != nil {
-		return nil, "", err
+		return nil, "", fmt.Errorf("looking for %s: %w", t.path, err)
 	}
 	if dir, err = os.OpenRoot(filepath.Dir(path)); err != nil {
 		return nil, "", fmt.Errorf("directory of %s: %w", t.path, err)

@@ -1,0 +1,81 @@
+package haproxy
+
+import (
+	"context"
+	"maps"
+	"time"
+)
+
+// syncFunc is Runtime.Sync.
+type syncFunc func(ctx context.Context, want Model, loaded func(service string) []byte) (Result, error)
+
+// syncServers lets the socket half do its part.
+func (m *memory) syncServers(ctx context.Context) {
+	if m.sync == nil || len(m.want.Sections) == 0 {
+		return
+	}
+	res, err := m.sync(ctx, m.want, func(service string) []byte {
+		if m.loaded == nil {
+			return nil
+		}
+		return m.loaded.stanzas[service]
+	})
+	now := time.Now()
+	if len(res.Steps) > 0 {
+		m.log.Info("changed HAProxy over its socket", "rev", m.snapshot.Rev, "reason", res.String(), "took", res.Took.Round(time.Microsecond).String())
+	}
+	if res.New {
+		m.metProcess(now)
+	}
+	if err != nil {
+		if m.downFrom.IsZero() {
+			m.downFrom = now
+		}
+		m.faults.begin("socket", "HAProxy cannot be changed over its socket: the file is written all the same", err, now)
+		return
+	}
+	m.downFrom = time.Time{}
+	m.faults.end("socket", now)
+	m.refusals = res.Refusals
+	m.noteSynced()
+}
+
+// metProcess takes note of a HAProxy that was not there before. It has loaded
+// the file, and nothing of what the one before it was told.
+func (m *memory) metProcess(now time.Time) {
+	first := !m.met
+	m.met = true
+	switch {
+	case first || m.loaded == nil || m.file == nil:
+		return
+	case m.lastReload.At.After(m.lastWrite) || now.Sub(m.lastWrite) > loadTime:
+		m.loaded = m.file
+	default:
+		m.loaded, m.unknown = nil, "HAProxy was restarted while the file was written, so it may have loaded the one before"
+	}
+	m.log.Info("a new HAProxy process runs", "reload", m.lastReload.At.After(now.Add(-loadTime)))
+}
+
+// noteSynced takes note of what HAProxy now runs without having loaded it.
+func (m *memory) noteSynced() {
+	if m.loaded == nil {
+		return
+	}
+	var stanzas map[string][]byte
+	for _, s := range m.want.Sections {
+		was, there := m.loaded.stanzas[s.Service]
+		if !there || sameText(was, s.Text) || m.refusals[s.Service] != "" || !sameStructure(was, s.Text) {
+			continue
+		}
+		if stanzas == nil {
+			stanzas = maps.Clone(m.loaded.stanzas)
+		}
+		stanzas[s.Service] = s.Text
+	}
+	if stanzas != nil {
+		m.loaded = &content{preamble: m.loaded.preamble, stanzas: stanzas, shared: m.loaded.shared}
+	}
+}
+
+// sameText is a comparison that costs nothing for what has not changed.
+func sameText(a, b []byte) bool { return string(a) == string(b) }
