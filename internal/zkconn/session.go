@@ -62,6 +62,7 @@ type session struct {
 	faults   map[string]error // by host, since the last connection
 	watchers map[string][]*Subscription
 	claims   map[string]bool
+	discards map[string]Stat // nodes to delete when the link is back, as they were left
 }
 
 func startSession(n normal, log *slog.Logger) *session {
@@ -75,6 +76,7 @@ func startSession(n normal, log *slog.Logger) *session {
 		faults:   map[string]error{},
 		watchers: map[string][]*Subscription{},
 		claims:   map[string]bool{},
+		discards: map[string]Stat{},
 	}
 	s.state = State{Since: time.Now(), Changed: s.changed}
 	s.dialer = dialer{ctx: ctx, timeout: n.dialTimeout(), handshake: n.handshakeTimeout(), failed: s.fault}
@@ -168,6 +170,9 @@ func (s *session) makeReady(link uint64, fresh bool, watchesSent <-chan struct{}
 	clear(s.faults)
 	s.log.Info("connected to ZooKeeper at " + s.zk.Server())
 	s.announce(func(st *State) { st.Connected, st.Since, st.Err = true, time.Now(), nil })
+	if len(s.discards) > 0 {
+		s.tasks.Go(s.discard)
+	}
 }
 
 // authenticate shows the credentials that the library has not taken yet. It
@@ -246,6 +251,55 @@ func (s *session) Unclaim(node string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.claims, node)
+}
+
+// Discard deletes a node as soon as there is a connection, for a caller that
+// can no longer wait for one, if it is still as stat says: nobody has made or
+// written it anew. It is given up with the session's last holder.
+func (s *session) Discard(node string, stat Stat) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.discards[node] = stat
+	if s.state.Connected {
+		s.tasks.Go(s.discard)
+	}
+}
+
+// DiscardMade deletes what a create still under way will have made, for a
+// caller that can no longer wait for its answer.
+func (s *session) DiscardMade(p *Pending[string]) {
+	s.tasks.Go(func() {
+		<-p.done // a session's end answers everything
+		if p.err != nil {
+			return
+		}
+		if stat, err := s.Exists(s.dialer.ctx, p.value); err == nil && stat != nil {
+			s.Discard(p.value, *stat)
+		}
+	})
+}
+
+// discard tries once; what fails for want of an answer stays for the next
+// connection.
+func (s *session) discard() {
+	s.mu.Lock()
+	todo := maps.Clone(s.discards)
+	s.mu.Unlock()
+	for node, left := range todo {
+		stat, err := s.Exists(s.dialer.ctx, node)
+		if err == nil && stat != nil && stat.Czxid == left.Czxid && stat.Version == left.Version {
+			var p *Pending[struct{}]
+			if p, err = s.Delete(s.dialer.ctx, node, stat.Version); err == nil {
+				_, err = p.Wait(s.dialer.ctx)
+			}
+		}
+		if err != nil && IsLink(err) {
+			return
+		}
+		s.mu.Lock()
+		delete(s.discards, node)
+		s.mu.Unlock()
+	}
 }
 
 // closeWait is how long the end of a session may take in the good way, which
