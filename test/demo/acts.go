@@ -138,14 +138,10 @@ type times struct{ registry, haproxy time.Time }
 
 // awaitChange waits until a host is in, or out of, the registry and HAProxy.
 func (s *stage) awaitChange(ctx context.Context, host string, in bool, limit time.Duration) (times, error) {
-	var (
-		t        times
-		deadline = time.After(limit)
-		ended    <-chan struct{}
-	)
-	if s.synapse != nil {
-		ended = s.synapse.gone
-	}
+	var t times
+	deadline := time.After(limit)
+	alive := time.NewTicker(100 * time.Millisecond)
+	defer alive.Stop()
 	for {
 		t.registry = momentOf(t.registry, s.lastRegistry, host, in)
 		t.haproxy = momentOf(t.haproxy, s.lastHAProxy, host, in)
@@ -159,8 +155,10 @@ func (s *stage) awaitChange(ctx context.Context, host string, in bool, limit tim
 			s.lastHAProxy = seen
 		case <-ctx.Done():
 			return t, ctx.Err()
-		case <-ended:
-			return t, errors.New("synapse has ended by itself")
+		case <-alive.C:
+			if err := s.ended(); err != nil {
+				return t, err
+			}
 		case <-deadline:
 			return t, fmt.Errorf("%s: want it in the registry and in HAProxy: %v, but after %v the registry has %v and HAProxy %v",
 				host, in, limit, s.lastRegistry.hosts, s.lastHAProxy.hosts)

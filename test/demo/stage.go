@@ -230,6 +230,21 @@ func (s *stage) processes() []*process {
 	return started
 }
 
+// ended names a process that has ended by itself.
+func (s *stage) ended() error {
+	for _, p := range s.processes() {
+		if p.cmd == nil { // we ended it
+			continue
+		}
+		select {
+		case <-p.gone:
+			return fmt.Errorf("%s has ended by itself", p.name)
+		default:
+		}
+	}
+	return nil
+}
+
 // tails returns the ends of all logs as one error, for a play that failed.
 func (s *stage) tails() error {
 	var all []error
