@@ -14,15 +14,18 @@ import (
 	"smartstack/internal/config"
 	"smartstack/internal/etcdconn"
 	"smartstack/internal/service"
+	"smartstack/internal/zkconn"
 	"smartstack/reporters/console"
 	"smartstack/reporters/etcd"
 	"smartstack/reporters/file"
+	"smartstack/reporters/zookeeper"
 )
 
 // Deps is what the reporters of a program share. It outlives reloads.
 type Deps struct {
-	Etcd   *etcdconn.Pool
-	Stdout io.Writer // of the console reporter; Write takes whole lines, from any goroutine
+	Etcd      *etcdconn.Pool
+	ZooKeeper *zkconn.Pool
+	Stdout    io.Writer // of the console reporter; Write takes whole lines, from any goroutine
 }
 
 // kind is one type of reporter.
@@ -39,6 +42,9 @@ func kinds(d Deps) map[string]kind {
 		}),
 		"etcd": use(func(o etcd.Options, log *slog.Logger) (*etcd.Reporter, error) { return etcd.New(o, d.Etcd, log) }),
 		"file": use(file.New),
+		"zookeeper": use(func(o zookeeper.Options, log *slog.Logger) (*zookeeper.Reporter, error) {
+			return zookeeper.New(o, d.ZooKeeper, log)
+		}),
 	}
 }
 

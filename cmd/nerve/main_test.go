@@ -24,6 +24,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv("NERVE_TEST_RUN_MAIN") != "" {
 		main()
 	}
+	if os.Getenv("NERVE_TEST_SERVE_TARGETS") != "" {
+		serveTargets()
+	}
 	goleak.VerifyTestMain(m)
 }
 

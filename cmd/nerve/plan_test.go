@@ -143,7 +143,7 @@ services:
 		`n.yaml:2:1: "instance_id" is required`,
 		`services.a: "host" is required`,
 		`services.b: port 99999 is not between 1 and 65535`,
-		`services.c.reporter_type: unknown type of reporter "pigeon", want one of console, etcd, file`,
+		`services.c.reporter_type: unknown type of reporter "pigeon", want one of console, etcd, file, zookeeper`,
 		`services.d.weight: want a whole number, 0 or more`,
 		`services.e.weight: want a whole number, 0 or more`,
 		`services.f.rate_limiting.average_rate: want 0 or more`,
