@@ -65,6 +65,8 @@ type process struct {
 	info        socket.Info // zero = none met yet
 	known       Known
 	services    map[string]*verdict
+	open        map[string]*verdict // those of services that have something to say
+	last        []*Section          // the sections of the last successful call
 	nextCompare time.Time
 	nextTend    time.Time
 }
@@ -121,8 +123,8 @@ func (r *Runtime) Sync(ctx context.Context, want Model, loaded func(service stri
 
 // report adds what the last comparisons of p found.
 func (p *process) report(res *Result) {
-	for _, name := range slices.Sorted(maps.Keys(p.services)) {
-		v := p.services[name]
+	for _, name := range slices.Sorted(maps.Keys(p.open)) {
+		v := p.open[name]
 		res.Left = append(res.Left, v.left...)
 		res.Waiting = append(res.Waiting, v.waiting...)
 		for _, reason := range v.reasons {
@@ -141,7 +143,6 @@ func (p *process) report(res *Result) {
 
 // sync serves one process.
 func (r *Runtime) sync(ctx context.Context, p *process, want Model, loaded func(string) []byte, now time.Time, res *Result) error {
-	p.dropServices(want)
 	changed := p.changed(want)
 	full := p.info.PID == 0 || !now.Before(p.nextCompare)
 	tending := len(p.known.leaving) > 0 && !now.Before(p.nextTend)
@@ -172,6 +173,7 @@ func (r *Runtime) sync(ctx context.Context, p *process, want Model, loaded func(
 	if err != nil {
 		return err
 	}
+	p.last = slices.Clone(want.Sections)
 	if !tending {
 		return nil
 	}
@@ -179,33 +181,36 @@ func (r *Runtime) sync(ctx context.Context, p *process, want Model, loaded func(
 	return tend(ctx, p.client, p.info, &p.known, drainRules{limit: r.o.DrainTime, shutdown: r.o.CutSessions}, now)
 }
 
-// dropServices forgets services that are not wanted any more: taking their
+// forgetServices forgets services that are not wanted any more: taking their
 // backends away is a matter for a reload.
-func (p *process) dropServices(want Model) {
-	if len(p.services) <= len(want.Sections) {
-		names := 0
-		for _, s := range want.Sections {
-			if p.services[s.Service] != nil {
-				names++
-			}
-		}
-		if names == len(p.services) {
-			return
-		}
-	}
+func (p *process) forgetServices(want Model) {
 	keep := make(map[string]bool, len(want.Sections))
 	for _, s := range want.Sections {
 		keep[s.Service] = true
 	}
-	maps.DeleteFunc(p.services, func(name string, _ *verdict) bool { return !keep[name] })
+	gone := func(name string, _ *verdict) bool { return !keep[name] }
+	maps.DeleteFunc(p.services, gone)
+	maps.DeleteFunc(p.open, gone)
 }
 
 // changed returns the sections that are not those of the last comparison.
 func (p *process) changed(want Model) []*Section {
 	var list []*Section
-	for _, s := range want.Sections {
+	sameShape := len(p.last) == len(want.Sections)
+	if !sameShape {
+		p.forgetServices(want)
+	}
+	forgotten := !sameShape
+	for i, s := range want.Sections {
+		if sameShape && p.last[i] == s {
+			continue
+		}
 		if v := p.services[s.Service]; v == nil || v.section != s {
 			list = append(list, s)
+		}
+		if !forgotten && p.last[i].Service != s.Service {
+			p.forgetServices(want)
+			forgotten = true
 		}
 	}
 	return list
@@ -230,7 +235,7 @@ func (p *process) read(ctx context.Context, sections []*Section, full bool) (run
 		}
 	}
 	if fresh = !sameProcess(p.info, run.Info); fresh {
-		p.known, p.services = Known{}, map[string]*verdict{}
+		p.known, p.services, p.open, p.last = Known{}, map[string]*verdict{}, nil, nil
 	}
 	p.info = run.Info
 	return run, fresh, nil
@@ -339,6 +344,7 @@ func (r *Runtime) update(ctx context.Context, p *process, run Running, sections 
 		p.services[s.Service] = &verdict{
 			section: s, states: run.Backends[s.BackendName], loaded: loaded(s.Service), settled: true,
 		}
+		delete(p.open, s.Service)
 	}
 	for _, s := range plan.Steps {
 		p.services[s.Service].settled = false
@@ -352,16 +358,24 @@ func (r *Runtime) update(ctx context.Context, p *process, run Running, sections 
 
 // note sorts what is left to say by service.
 func (p *process) note(plan Plan, out outcome) {
+	open := func(service string) *verdict {
+		if p.open == nil {
+			p.open = map[string]*verdict{}
+		}
+		v := p.services[service]
+		p.open[service] = v
+		return v
+	}
 	for _, reason := range slices.Concat(plan.Reload, out.refused) {
-		v := p.services[reason.Service]
+		v := open(reason.Service)
 		v.reasons = append(v.reasons, reason)
 	}
 	for _, m := range plan.Left {
-		v := p.services[m.Service]
+		v := open(m.Service)
 		v.left = append(v.left, m)
 	}
 	for _, m := range plan.Waiting {
-		v := p.services[m.Service]
+		v := open(m.Service)
 		v.waiting, v.settled = append(v.waiting, m), false
 	}
 }
