@@ -23,9 +23,9 @@ import (
 
 // Deps is what the reporters of a program share. It outlives reloads.
 type Deps struct {
-	Etcd      *etcdconn.Pool
-	ZooKeeper *zkconn.Pool
-	Stdout    io.Writer // of the console reporter; Write takes whole lines, from any goroutine
+	Etcd   *etcdconn.Pool
+	ZK     *zkconn.Pool
+	Stdout io.Writer // of the console reporter; Write takes whole lines, from any goroutine
 }
 
 // kind is one type of reporter.
@@ -43,7 +43,7 @@ func kinds(d Deps) map[string]kind {
 		"etcd": use(func(o etcd.Options, log *slog.Logger) (*etcd.Reporter, error) { return etcd.New(o, d.Etcd, log) }),
 		"file": use(file.New),
 		"zookeeper": use(func(o zookeeper.Options, log *slog.Logger) (*zookeeper.Reporter, error) {
-			return zookeeper.New(o, d.ZooKeeper, log)
+			return zookeeper.New(o, d.ZK, log)
 		}),
 	}
 }

@@ -23,7 +23,7 @@ func build(t *testing.T, kind, text string) (service.Reporter, *config.Report) {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	deps := Deps{Etcd: etcdconn.NewPool(log), ZooKeeper: zkconn.NewPool(log), Stdout: io.Discard}
+	deps := Deps{Etcd: etcdconn.NewPool(log), ZK: zkconn.NewPool(log), Stdout: io.Discard}
 	var r config.Report
 	return New(kind, n.Get("type"), n, deps, log, &r), &r
 }

@@ -124,9 +124,9 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 		return exitUsage
 	}
 	p := &program{args: a, log: log, deps: reporters.Deps{
-		Etcd:      etcdconn.NewPool(log),
-		ZooKeeper: zkconn.NewPool(log),
-		Stdout:    stdout,
+		Etcd:   etcdconn.NewPool(log),
+		ZK:     zkconn.NewPool(log),
+		Stdout: stdout,
 	}}
 	if a.check {
 		return p.check(stdout, stderr)
