@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -50,6 +51,9 @@ func newCheck(o *Options, env []string) checkFunc {
 		err := runCommand(ctx, strings.Join(argv, " "), argv, env, o.CheckTimeout.Duration())
 		if e, ok := errors.AsType[*commandError](err); ok && strings.Contains(e.Output, "has no error but will not start (no listener)") {
 			err = nil // a text without mistakes, of somebody who has not given any service a port yet
+		}
+		if err != nil && !isRefusal(err) {
+			err = fmt.Errorf("%w (haproxy_path names another program, or off for no check)", err)
 		}
 		return path, err
 	}

@@ -17,6 +17,8 @@ const (
 	// outputGrace is how long the output is still read after the command has
 	// ended: a daemon that it started may keep the pipe open for ever.
 	outputGrace = 200 * time.Millisecond
+	// shownOutput is how much of it goes into a message.
+	shownOutput = 2000
 )
 
 // commandError says how a command failed.
@@ -33,6 +35,9 @@ type commandError struct {
 func (e *commandError) Error() string {
 	s := fmt.Sprintf("%s: %v", e.Line, e.Err)
 	if out := strings.TrimSpace(e.Output); out != "" {
+		if len(out) > shownOutput {
+			out = strings.ToValidUTF8(out[:shownOutput], "") + " …"
+		}
 		s += ": " + out
 	}
 	return s

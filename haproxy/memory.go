@@ -96,6 +96,7 @@ func (m *memory) recall(now time.Time) error {
 			return err
 		}
 		if _, err := p.look(); err != nil {
+			p.target.release() // the next attempt starts from nothing
 			return fmt.Errorf("what the file says now must be known before it is replaced: %w", err)
 		}
 	}
@@ -157,12 +158,13 @@ func (m *memory) takeOver(old *memory, now time.Time) {
 	*m = next
 }
 
-// keepRuntime closes the old connections when other sockets are to be used.
+// keepRuntime reports whether the connections of old serve next too, and
+// closes them if not.
 func (m *memory) keepRuntime(old, next *memory) bool {
-	if old.runtime == nil || next.runtime == nil {
-		return old.runtime == nil && next.runtime == nil && next.out.sync != nil
-	}
-	if slices.Equal(old.options.SocketFilePath, next.options.SocketFilePath) {
+	switch {
+	case old.runtime == nil:
+		return next.runtime == nil
+	case next.runtime != nil && slices.Equal(old.options.SocketFilePath, next.options.SocketFilePath):
 		return true
 	}
 	_ = old.runtime.Close()

@@ -30,10 +30,11 @@ type Deps struct {
 // everything else by way of the file and reloads. It implements
 // service.Output; all methods but Status belong to one goroutine.
 //
-// Apply returns an error only when it must not act at all, because another
-// synapse writes the same file. Whatever else does not work is logged when it
-// begins and when it ends, is shown in Status, and is tried again by itself;
-// the last good file stays, and so does what HAProxy runs.
+// Apply returns an error only when it must not act at all: another synapse
+// writes the same file, or the file that is there cannot be read at start.
+// Whatever else does not work is logged when it begins and when it ends, is
+// shown in Status, and is tried again by itself; the last good file stays, and
+// so does what HAProxy runs.
 type Output struct {
 	options  Options
 	services []ServiceConfig

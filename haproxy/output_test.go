@@ -572,6 +572,57 @@ func TestFaultsOfTheFile(t *testing.T) {
 	}
 }
 
+func TestFaultsAtStart(t *testing.T) {
+	b := newBed(t, "web")
+	if err := os.Mkdir(b.file, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b.open()
+	s := b.snapshot(map[string]string{"web": "1"})
+	for range 2 {
+		if _, err := b.out.Apply(t.Context(), s); err == nil || !strings.Contains(err.Error(), "config_file_path must name a file") {
+			t.Fatalf("error %v", err)
+		}
+	}
+	if err := os.Remove(b.file); err != nil {
+		t.Fatal(err)
+	}
+	b.apply(s)
+	b.wantFile("1", "")
+	b.wantReloads(1)
+}
+
+func TestNewDoesNoIO(t *testing.T) {
+	b := newBed(t, "web")
+	b.options.ConfigFilePath = "/nonexistent/haproxy.cfg"
+	b.options.DoSocket, b.options.SocketFilePath = true, []string{"/nonexistent/socket"}
+	b.open()
+	if _, err := b.out.Reconfigured(b.options, b.services); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The end of the context ends a check, and nothing is written.
+func TestCancel(t *testing.T) {
+	b := newBed(t, "web")
+	b.open()
+	ctx, cancel := context.WithCancel(t.Context())
+	b.out.check = func(ctx context.Context, path string, _ []byte) (string, error) {
+		cancel()
+		<-ctx.Done()
+		return path, context.Cause(ctx)
+	}
+	if _, err := b.out.Apply(ctx, b.snapshot(map[string]string{"web": "1"})); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := os.Stat(b.file); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file was written: %v", err)
+	}
+	if entries, _ := filepath.Glob(filepath.Join(b.dir, ".synapse", "haproxy.cfg*")); len(entries) > 0 {
+		t.Errorf("left behind: %v", entries)
+	}
+}
+
 // A write that the file system has no room for must leave the old file.
 func TestDiskFull(t *testing.T) {
 	if os.Geteuid() != 0 {

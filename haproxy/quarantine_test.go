@@ -268,3 +268,53 @@ func TestProven(t *testing.T) {
 		}
 	}
 }
+
+func FuzzBlame(f *testing.F) {
+	f.Add("[ALERT]    (21584) : config : parsing [/x/h.cfg:10] : 'server web/c' : 'id' : custom id 1 already used at /x/h.cfg:9 ('server a').")
+	f.Add("[ALERT] : config : Proxy 'web': unable to find required default_backend: 'nn'.\n[WARNING] : backend 'api'")
+	f.Add("[h.cfg:0] [h.cfg:-1] [h.cfg:99999999999999999999] 'server /")
+	m := Model{
+		Preamble:       []byte("\nglobal\n"),
+		Sections:       []*Section{{Service: "web", BackendName: "web", Text: []byte("\nbackend web\n\tserver a 10.0.0.1:80\n"), Shared: []string{"acl x"}}},
+		SharedFrontend: []byte("\nfrontend shared-frontend\n\tacl x\n"),
+	}
+	f.Fuzz(func(t *testing.T, output string) {
+		for _, b := range blame(m, "/x/h.cfg", output) {
+			if b.service != "" && b.service != "web" {
+				t.Errorf("blamed %+v", b)
+			}
+		}
+		alerts(output)
+	})
+}
+
+func TestBlame(t *testing.T) {
+	section := func(name string) *Section {
+		return &Section{Service: name, FrontendName: name, BackendName: name + "-back", Shared: []string{"acl " + name},
+			Text: []byte("\nfrontend " + name + "\n\tbind :1\n\nbackend " + name + "-back\n\tserver a 10.0.0.1:80\n")}
+	}
+	m := Model{Preamble: []byte("\nglobal\n\tmaxconn 1\n"), Sections: []*Section{section("api"), section("web")}}
+	m.SharedFrontend = appendShared([]byte("\nfrontend shared-frontend\n\tbind :80\n"), m.Sections)
+	for _, tc := range []struct {
+		name, output string
+		want         []blamed
+	}{
+		{"nothing", "all is well\n[ALERT] : config : Fatal errors found in configuration.", nil},
+		{"preamble", "[ALERT] (1) : config : parsing [/x/h.cfg:4] : no", []blamed{{reason: "parsing [/x/h.cfg:4] : no"}}},
+		{"first and last line", "[/x/h.cfg:5] : a\n[/x/h.cfg:16] : b", []blamed{{service: "api", reason: "[/x/h.cfg:5] : a"}, {service: "web", reason: "[/x/h.cfg:16] : b"}}},
+		{"head of the shared frontend", "[/x/h.cfg:19] : a", []blamed{{reason: "[/x/h.cfg:19] : a"}}},
+		{"shared", "[/x/h.cfg:21] : a", []blamed{{service: "web", reason: "[/x/h.cfg:21] : a", inShared: true}}},
+		{"the first place counts", "[/x/h.cfg:12] : as at [/x/h.cfg:5]", []blamed{{service: "web", reason: "[/x/h.cfg:12] : as at [/x/h.cfg:5]"}}},
+		{"another file", "[/x/other.cfg:12] : a", nil},
+		{"warnings", "[WARNING] (1) : config : parsing [/x/h.cfg:12] : a", nil},
+		{"by name", "[ALERT] : config : backend 'web-back' : unable to find server", []blamed{{service: "web", reason: "backend 'web-back' : unable to find server"}}},
+		{"by server", "[ALERT] : config : 'server api-back/a' : could not resolve", []blamed{{service: "api", reason: "'server api-back/a' : could not resolve"}}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := blame(m, "/x/h.cfg", tc.output)
+			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(blamed{})); diff != "" {
+				t.Errorf("%s\n%s", diff, m.Render())
+			}
+		})
+	}
+}

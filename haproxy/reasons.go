@@ -35,9 +35,11 @@ func reasons(old, now content) []string {
 	if !sameLines(old.preamble, now.preamble) {
 		list = append(list, "global, defaults or extra sections changed")
 	}
-	names := make([]string, 0, len(now.stanzas))
-	for name := range now.stanzas {
-		names = append(names, name)
+	var names []string
+	for name, after := range now.stanzas {
+		if before, was := old.stanzas[name]; !was || !bytes.Equal(before, after) {
+			names = append(names, name)
+		}
 	}
 	for name := range old.stanzas {
 		if _, still := now.stanzas[name]; !still {
