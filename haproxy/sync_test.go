@@ -1,0 +1,195 @@
+package haproxy
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// fakeSocket stands for a Runtime.
+type fakeSocket struct {
+	refusals map[string]string
+	fresh    bool
+	err      error
+	calls    int
+	loaded   string // what it was told HAProxy has loaded of web
+}
+
+func (f *fakeSocket) sync(_ context.Context, _ Model, loaded func(string) []byte) (Result, error) {
+	f.calls++
+	f.loaded = string(loaded("web"))
+	fresh := f.fresh
+	f.fresh = false
+	return Result{Refusals: f.refusals, New: fresh}, f.err
+}
+
+// withSocket runs test in a bubble, with a service web of one member that is
+// written and loaded.
+func withSocket(t *testing.T, test func(b *bed, f *fakeSocket)) {
+	t.Helper()
+	b := newBed(t, "web")
+	synctest.Test(t, func(t *testing.T) {
+		b.t = t
+		f := &fakeSocket{fresh: true}
+		b.open()
+		b.out.sync = f.sync
+		b.spend(b.wanting("1"), 2*time.Second)
+		b.wantFile("1", "")
+		b.wantReloads(1)
+		test(b, f)
+		b.close()
+	})
+}
+
+func (b *bed) wanting(web string) func() time.Duration {
+	s := b.snapshot(map[string]string{"web": web})
+	return func() time.Duration { return b.apply(s) }
+}
+
+// spend applies again and again, as often as it is asked for, for this long.
+func (b *bed) spend(apply func() time.Duration, long time.Duration) {
+	b.t.Helper()
+	for end := time.Now().Add(long); ; {
+		again := apply()
+		if again <= 0 || again > probeEvery {
+			b.t.Fatalf("again %v: HAProxy is to be looked at every %v", again, probeEvery)
+		}
+		if time.Now().Add(again).After(end) {
+			time.Sleep(end.Sub(time.Now()))
+			return
+		}
+		time.Sleep(again)
+	}
+}
+
+func TestMembersOverTheSocketNeedNoReload(t *testing.T) {
+	withSocket(t, func(b *bed, f *fakeSocket) {
+		apply := b.wanting("1 2")
+		if again := apply(); again != quiet {
+			t.Errorf("again %v, want %v: the file follows", again, quiet)
+		}
+		b.wantFile("1", "2")
+		if st := b.out.Status(); st.Applied != 2 || st.Written != 1 {
+			t.Errorf("status %+v", st)
+		}
+		b.spend(apply, time.Minute)
+		b.wantFile("1 2", "")
+		b.wantReloads(1)
+		if !strings.Contains(f.loaded, "10.0.0.2:80") {
+			t.Errorf("HAProxy is not taken to know server 2: %s", f.loaded)
+		}
+	})
+}
+
+func TestWhatTheSocketRefusesIsReloaded(t *testing.T) {
+	withSocket(t, func(b *bed, f *fakeSocket) {
+		f.refusals = map[string]string{"web": "static balancing"}
+		apply := b.wanting("1 2")
+		b.spend(apply, 2*time.Second)
+		b.wantFile("1 2", "")
+		b.wantReloads(2)
+		// It did not help: again, but ever more rarely.
+		b.spend(apply, time.Minute)
+		if b.reloads < 3 || b.reloads > 7 {
+			t.Errorf("%d reloads in a minute", b.reloads)
+		}
+		n := b.reloads
+		f.refusals = nil
+		b.spend(apply, time.Minute)
+		b.wantReloads(n)
+		if st := b.out.Status(); st.Applied != 2 {
+			t.Errorf("status %+v", st)
+		}
+	})
+}
+
+func TestSocketDown(t *testing.T) {
+	withSocket(t, func(b *bed, f *fakeSocket) {
+		f.err = errors.New("connection refused")
+		apply := b.wanting("1 2")
+		b.spend(apply, socketGrace-time.Second)
+		b.wantFile("1 2", "") // all the same
+		b.wantReloads(1)      // it may be restarting
+		b.spend(apply, time.Minute)
+		b.wantReloads(2)
+		if n := strings.Count(b.log.String(), "connection refused"); n != 1 {
+			t.Errorf("logged %d times:\n%s", n, b.log.String())
+		}
+		f.err = nil
+		b.spend(apply, 2*time.Second)
+		if st := b.out.Status(); len(st.Faults) > 0 || st.Applied != 2 {
+			t.Errorf("status %+v", st)
+		}
+	})
+}
+
+func TestNothingIsReloadedForTheFileWhileItIsBehind(t *testing.T) {
+	withSocket(t, func(b *bed, f *fakeSocket) {
+		if err := os.Rename(b.dir, b.dir+".away"); err != nil {
+			t.Fatal(err)
+		}
+		apply := b.wanting("1 2")
+		b.spend(apply, time.Minute)
+		b.wantReloads(1)
+		if st := b.out.Status(); len(st.Faults) != 1 || st.Applied != 2 || st.Written != 1 {
+			t.Errorf("status %+v", st)
+		}
+		f.refusals = map[string]string{"web": "refused"}
+		b.spend(apply, time.Minute)
+		b.wantReloads(1) // the file does not have it either
+		if err := os.Rename(b.dir+".away", b.dir); err != nil {
+			t.Fatal(err)
+		}
+		b.spend(apply, 2*longestFileRetry)
+		b.wantFile("1 2", "")
+		if b.reloads < 2 {
+			t.Error("no reload after the file was written")
+		}
+	})
+}
+
+func TestForeignRestart(t *testing.T) {
+	withSocket(t, func(b *bed, f *fakeSocket) {
+		apply := b.wanting("1 2")
+		b.spend(apply, time.Minute)
+		f.fresh = true // it has loaded the file, which is up to date
+		b.spend(apply, time.Minute)
+		b.wantReloads(1)
+
+		apply = b.wanting("1 2 3")
+		b.spend(apply, time.Second)
+		f.fresh = true // which of the two files has it loaded?
+		b.spend(apply, time.Minute)
+		b.wantReloads(2)
+	})
+}
+
+func TestNoReloadForWhatIsInQuarantine(t *testing.T) {
+	withSocket(t, func(b *bed, f *fakeSocket) {
+		check := func(_ context.Context, path string, text []byte) (string, error) {
+			if strings.Contains(string(text), "10.0.0.9:80") {
+				return path, &commandError{Line: "check", Refused: true, Err: errors.New("exit status 1"), Output: "'server web/x' : no"}
+			}
+			return path, nil
+		}
+		b.out.memory.publisher.check, b.out.memory.publisher.always = check, true
+		f.refusals = map[string]string{"web": "HAProxy refuses to add server 9"}
+		b.spend(b.wanting("1 9"), 3*time.Minute)
+		b.wantReloads(1)
+		b.wantFile("1", "9")
+		if st := b.out.Status(); len(st.Held) != 1 || len(st.Waiting) > 0 || st.Applied == st.Wanted {
+			t.Errorf("status %+v", st)
+		}
+		f.refusals = nil
+		b.spend(b.wanting("1 2"), time.Minute)
+		b.wantFile("1 2", "9")
+		b.wantReloads(1)
+		if st := b.out.Status(); len(st.Held) != 0 || st.Applied != st.Wanted {
+			t.Errorf("status %+v", st)
+		}
+	})
+}
