@@ -11,19 +11,19 @@ import (
 
 // options are the top-level keys.
 type options struct {
-	InstanceID  string   `cfg:"instance_id" doc:"Name under which this host registers; required unless -i gives it."`
-	Heartbeat   string   `cfg:"heartbeat_path" doc:"File that is touched every 10 seconds while all loops make progress."`
-	MaxFailures int      `cfg:"max_repeated_report_failures" default:"10" doc:"Not needed any more: a failed report is tried again in the next round, without a restart."`
-	StatsD      statsd   `cfg:"statsd" doc:"Where metrics go."`
-	Services    struct{} `cfg:"services,ignore"`
-	ConfDir     struct{} `cfg:"service_conf_dir,ignore"`
-	ListenPort  struct{} `cfg:"listen_port,ignore"` // written by the cookbook, never read by the original
+	InstanceID  string                   `cfg:"instance_id" doc:"Name under which this host registers; required unless -i gives it."`
+	Heartbeat   string                   `cfg:"heartbeat_path" doc:"File that is touched every 10 seconds while all loops make progress."`
+	MaxFailures int                      `cfg:"max_repeated_report_failures" default:"10" doc:"Not needed any more: a failed report is tried again in the next round, without a restart."`
+	StatsD      statsd                   `cfg:"statsd" doc:"Where DogStatsD metrics go. Accepted; no metrics are sent yet."`
+	Services    config.Map[*config.Node] `cfg:"services" doc:"The services by name."`
+	ConfDir     string                   `cfg:"service_conf_dir" doc:"Directory of one file per service (*.json, *.yaml); the base name is the service's name."`
+	ListenPort  struct{}                 `cfg:"listen_port,ignore"` // written by the cookbook, never read by the original
 }
 
 // statsd says where metrics go.
 type statsd struct {
-	Host string `cfg:"host" default:"localhost" doc:"DogStatsD server."`
-	Port int    `cfg:"port" default:"8125" doc:"Its UDP port."`
+	Host string `cfg:"host" default:"localhost" doc:"Host of the DogStatsD agent."`
+	Port int    `cfg:"port" default:"8125" doc:"UDP port of the DogStatsD agent."`
 }
 
 // serviceOptions are the keys of one service. What is left in Rest belongs to
