@@ -38,8 +38,8 @@ build:
 run:
 	@$(NEED) "make run" haproxy $(filter zookeeper etcd,$(REGISTRY))
 	@echo "building nerve, synapse and the demonstration"
-	@$(MAKE) --no-print-directory -s build
-	@CGO_ENABLED=0 go build -o bin/ ./test/demo ./test/demo/webservice
+	@mkdir -p bin
+	@CGO_ENABLED=0 go build $(GOFLAGS_RELEASE) -o bin/ ./cmd/nerve ./cmd/synapse ./test/demo ./test/demo/webservice
 	@exec bin/demo -registry $(REGISTRY) -acts $(ACTS) -port $(PORT)
 
 #? test: Run every test against the real HAProxy, ZooKeeper and etcd, with the race detector.
