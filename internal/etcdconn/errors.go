@@ -27,8 +27,11 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Wrap names the cluster and the step in err.
+// Wrap names the cluster and the step in err, unless err does so already.
 func (c *Cluster) Wrap(step string, err error) *Error {
+	if ours, ok := errors.AsType[*Error](err); ok {
+		return ours
+	}
 	return &Error{Hosts: c.target.String(), Step: step, Err: err}
 }
 
@@ -53,8 +56,7 @@ func codeOf(err error) codes.Code {
 
 // is tells whether err is etcd's error want, however it is wrapped.
 func is(err, want error) bool {
-	var ours *Error
-	if errors.As(err, &ours) {
+	if ours, ok := errors.AsType[*Error](err); ok {
 		err = ours.Err
 	}
 	return err != nil && errors.Is(rpctypes.Error(err), want)

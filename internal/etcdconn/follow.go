@@ -71,7 +71,7 @@ func (f *follower) run() {
 				f.hear(ev)
 			}
 		case result := <-f.listed:
-			if f.mirrors[result.mirror.scope] == result.mirror {
+			if m := result.mirror; f.mirrors[m.scope] == m && m.reads == result.nth {
 				f.take(result)
 			}
 		case <-ticker.C:
@@ -141,7 +141,19 @@ func (f *follower) read(m *mirror, delay time.Duration) {
 	f.unwatch(m)
 	ctx, cancel := context.WithCancel(f.c.ctx)
 	m.stop = cancel
-	f.c.wg.Go(func() { f.c.list(ctx, m, delay, f.slots, f.listed) })
+	m.reads++
+	nth := m.reads
+	f.c.wg.Go(func() {
+		if !sleep(ctx, delay) {
+			return
+		}
+		result := f.c.list(ctx, m.scope, f.slots)
+		result.mirror, result.nth = m, nth
+		select {
+		case f.listed <- result:
+		case <-ctx.Done():
+		}
+	})
 }
 
 // take puts the result of a full read to use.
@@ -158,7 +170,7 @@ func (f *follower) take(result listing) {
 	case isForbidden(result.err) && !f.forbidden[m.scope]:
 		f.narrow(m)
 	default:
-		fault := f.fault("read "+m.scope.String(), result.err)
+		fault := f.c.Wrap("read "+m.scope.String(), result.err)
 		m.setFault(fault)
 		f.warn(fault)
 		m.rev = 0
@@ -211,7 +223,7 @@ func (f *follower) open(delay time.Duration) {
 func (f *follower) broken(err error) {
 	f.stream.cancel()
 	clear(f.watches)
-	fault := f.fault("watch", err)
+	fault := f.c.Wrap("watch", err)
 	f.warn(fault)
 	for _, m := range f.mirrors {
 		m.watch, m.live, m.behind = 0, false, true
@@ -315,15 +327,6 @@ func (f *follower) beat() {
 	default:
 		s.asked = true
 	}
-}
-
-// fault wraps err, unless it says already which cluster it is about.
-func (f *follower) fault(step string, err error) *Error {
-	var ours *Error
-	if errors.As(err, &ours) {
-		return ours
-	}
-	return f.c.Wrap(step, err)
 }
 
 // warn logs the first fault of an outage.

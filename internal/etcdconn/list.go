@@ -2,7 +2,6 @@ package etcdconn
 
 import (
 	"context"
-	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -19,29 +18,21 @@ const (
 // listing is the result of one full read of a mirror's scope.
 type listing struct {
 	mirror *mirror
+	nth    int // of the mirror's reads
 	kvs    map[string]*KV
 	rev    int64
 	id     uint64
 	err    error
 }
 
-// list reads m's scope in full, after delay, and tells done. slots bounds how
-// many reads run at once.
-func (c *Cluster) list(ctx context.Context, m *mirror, delay time.Duration, slots chan struct{}, done chan<- listing) {
-	if !sleep(ctx, delay) {
-		return
-	}
+// list reads sc in full; slots bounds how many reads run at once.
+func (c *Cluster) list(ctx context.Context, sc scope, slots chan struct{}) listing {
 	select {
 	case slots <- struct{}{}:
+		defer func() { <-slots }()
+		return c.readAll(ctx, sc)
 	case <-ctx.Done():
-		return
-	}
-	result := c.readAll(ctx, m.scope)
-	<-slots
-	result.mirror = m
-	select {
-	case done <- result:
-	case <-ctx.Done():
+		return listing{err: ctx.Err()}
 	}
 }
 

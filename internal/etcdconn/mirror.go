@@ -51,7 +51,8 @@ func (s scope) String() string {
 // mirror is the follower's copy of one scope.
 type mirror struct {
 	scope  scope
-	stop   context.CancelFunc // ends a list under way
+	stop   context.CancelFunc // ends a full read under way
+	reads  int                // full reads begun: only the last one counts
 	subs   map[string][]*Subscription
 	kvs    map[string]*KV
 	rev    int64  // kvs is complete up to here; 0 = never listed

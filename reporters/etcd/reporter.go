@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +45,8 @@ type Reporter struct {
 	session *etcdconn.Session
 	dir     *directory // what the cluster holds; nil until it is needed
 	mine    registration
+	gone    []string // keys that we have deleted, the latest ones
+	goneRev int64    // when the last of them was
 }
 
 // registration is what we wrote last, or tried to.
@@ -74,6 +77,7 @@ func New(o Options, pool *etcdconn.Pool, log *slog.Logger) (*Reporter, error) {
 func (r *Reporter) Report(ctx context.Context, reg service.Registration) error {
 	ctx, cancel := context.WithTimeout(ctx, etcdconn.CallTimeout)
 	defer cancel()
+	r.look()
 	if !reg.Up {
 		return r.withdraw(ctx)
 	}
@@ -85,10 +89,7 @@ func (r *Reporter) Report(ctx context.Context, reg service.Registration) error {
 		return err
 	}
 	value := service.EncodePayload(reg.Backend)
-	if r.dir.refresh() {
-		r.mine.rev = 0
-	}
-	if r.stands(value, lease) {
+	if r.stands(value, lease) && len(r.mine.stale) == 0 {
 		return nil
 	}
 	err = r.write(ctx, value, lease)
@@ -99,6 +100,23 @@ func (r *Reporter) Report(ctx context.Context, reg service.Registration) error {
 		return err
 	}
 	return r.write(ctx, value, lease)
+}
+
+// look takes in what the watch has told. A key that we have deleted and that is
+// there again is to be deleted once more: our own write of it may have been
+// under way for so long that it overtook the deletion.
+func (r *Reporter) look() {
+	if r.dir == nil {
+		return
+	}
+	if r.dir.refresh() { // another history: revisions from before mean nothing
+		r.mine.rev, r.goneRev = 0, 0
+	}
+	for _, key := range r.gone {
+		if kv := r.dir.keys[key]; kv != nil && kv.Modified > r.goneRev && !slices.Contains(r.mine.stale, key) {
+			r.mine.stale = append(r.mine.stale, key)
+		}
+	}
 }
 
 // prepare opens what an upcoming registration needs.
@@ -160,7 +178,8 @@ func (r *Reporter) write(ctx context.Context, value []byte, lease clientv3.Lease
 	if err != nil {
 		return r.cluster.Wrap("register "+r.mine.key, err)
 	}
-	r.mine.rev, r.mine.stale = resp.Header.Revision, nil
+	r.mine.rev = resp.Header.Revision
+	r.deleted(r.mine.rev)
 	return nil
 }
 
@@ -206,11 +225,24 @@ func (r *Reporter) withdraw(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := client.Txn(ctx).Then(r.removals()...).Commit(); err != nil {
+	resp, err := client.Txn(ctx).Then(r.removals()...).Commit()
+	if err != nil {
 		return r.cluster.Wrap("withdraw the registration in "+r.dir.path, err)
 	}
+	r.deleted(resp.Header.Revision)
 	r.mine = registration{}
 	return nil
+}
+
+// deleted remembers that the stale keys were deleted at rev.
+func (r *Reporter) deleted(rev int64) {
+	for _, key := range r.mine.stale {
+		if !slices.Contains(r.gone, key) {
+			r.gone = append(r.gone, key)
+		}
+	}
+	r.gone = r.gone[max(0, len(r.gone)-maxStale):]
+	r.goneRev, r.mine.stale = rev, nil
 }
 
 // Close withdraws the registration and gives everything back; the last
@@ -229,6 +261,6 @@ func (r *Reporter) Close(ctx context.Context) error {
 	r.dir.sub.Close()
 	r.session.Release(limited)
 	r.cluster.Release()
-	r.cluster, r.session, r.dir, r.mine = nil, nil, nil, registration{}
+	r.cluster, r.session, r.dir, r.mine, r.gone = nil, nil, nil, registration{}, nil
 	return err
 }

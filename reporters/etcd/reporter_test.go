@@ -140,6 +140,26 @@ func TestDownStaysDown(t *testing.T) {
 	}
 }
 
+func TestAWriteThatOvertakesItsDeletion(t *testing.T) {
+	t.Parallel()
+	etcd := servers.Etcd(t)
+	client := newAdmin(t, etcd.Addr)
+	r := newReporter(t, newPool(), etcd.Addr, 10*time.Second)
+	report(t, r, up(web))
+	key := client.only()
+	down := service.Registration{Backend: web}
+	report(t, r, down)
+	client.put(key, string(service.EncodePayload(web)))
+	rounds(t, r, down, func() error {
+		if held := client.held(); len(held) != 0 {
+			return fmt.Errorf("down, and %v is registered", held)
+		}
+		return nil
+	})
+	report(t, r, up(web))
+	rounds(t, r, up(web), func() error { return registered(client, r) })
+}
+
 func TestRepairs(t *testing.T) {
 	for _, c := range []struct {
 		name    string
