@@ -125,8 +125,16 @@ func (a *actor) part(s *Step, late bool) (cmds []string, trial bool) {
 		a.out.skipped = true
 		return nil, false
 	}
-	if late {
-		// What is out because of us is known to be so even when the reply is lost.
+	// A reply may be lost: what is out because of us must not pass for an
+	// operator's doing, nor old options for new ones.
+	switch s.Verb {
+	case VerbAdd:
+		a.known.note(s.Ref, s.Line)
+	case VerbReplace:
+		a.known.note(s.Ref, unsureLine)
+		a.known.put(s.Ref, outside)
+	case VerbDrain:
+		a.known.note(s.Ref, s.old)
 		a.known.put(s.Ref, outside)
 	}
 	return s.Commands, false
@@ -148,24 +156,49 @@ func (a *actor) judge(p part, cmds, replies []string) {
 		}
 		return
 	}
+	a.learn(s, cmds, replies)
 	if bad >= 0 {
-		if s.Verb == VerbReplace { // its last command has brought the old one back
-			a.known.put(s.Ref, inside)
-		}
 		a.refuse(s, cmds[bad], replies[bad])
 		return
 	}
 	a.out.done = append(a.out.done, *s)
+}
+
+// learn takes note of what the replies to a step's commands say about the
+// server, whether all were accepted or not.
+func (a *actor) learn(s *Step, cmds, replies []string) {
+	last := len(cmds) - 1
+	in := accepted(cmds[last], replies[last]) // ends in rotation, or for a drain out of it
 	switch s.Verb {
 	case VerbAdd, VerbReplace:
-		a.known.told(s.Ref, s.Line)
-		a.gained[s.Ref.Backend] = true
+		line := s.old
+		if line == "" && s.Verb == VerbReplace {
+			line = unsureLine
+		}
+		for i := range cmds {
+			if cmds[i] == s.subject && accepted(cmds[i], replies[i]) {
+				line = s.Line
+			}
+		}
+		a.known.note(s.Ref, line)
+		if in {
+			a.known.put(s.Ref, inside)
+		} else {
+			a.known.put(s.Ref, outside)
+		}
 	case VerbReady:
-		a.known.put(s.Ref, inside)
-		a.gained[s.Ref.Backend] = true
+		if in {
+			a.known.put(s.Ref, inside)
+		}
 	case VerbDrain:
-		a.known.leave(s.Ref, s.Keep, a.now)
+		if in {
+			a.known.leave(s.Ref, s.Keep, a.now)
+		}
+		return
+	default:
+		return
 	}
+	a.gained[s.Ref.Backend] = a.gained[s.Ref.Backend] || in
 }
 
 func (a *actor) refuse(s *Step, cmd, reply string) {

@@ -35,6 +35,8 @@ type Step struct {
 	Commands []string
 	Line     string // add, replace: the server line that is then in force
 	Keep     bool   // drain: ends in maintenance, not deleted
+	// old is the line before; empty = not known.
+	old string
 	// subject is the command that is remembered when it is refused.
 	subject string
 	// late steps take servers away, and are sent when the replies to all others

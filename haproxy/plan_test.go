@@ -181,8 +181,15 @@ func TestPlan(t *testing.T) {
 			loaded: []Server{wa, srv("b", "10.0.0.2:80", 2, "disabled")}, out: []string{"set server web/b state ready"},
 		},
 		{
-			name: "draining because of an earlier run, back", running: states{a, with(b, drain)}, want: []Server{wa, wb}, loaded: []Server{wa},
-			out: []string{"set server web/b state ready"},
+			name: "draining because of an earlier run, back: its options may be others", running: states{a, with(b, drain)}, want: []Server{wa, wb}, loaded: []Server{wa},
+			out: []string{
+				"try: add server web/b.trial 10.0.0.2:80 id 3", "try: del server web/b.trial",
+				"set server web/b state maint", "del server web/b", "add server web/b 10.0.0.2:80 id 2", "enable server web/b",
+			},
+		},
+		{
+			name: "the same where only a reload can change them", lines: []string{"balance static-rr"}, running: states{a, with(b, drain)}, want: []Server{wa, wb}, loaded: []Server{wa},
+			out: []string{"set server web/b state ready", "RELOAD static balancing: the options of server b cannot be changed at run time: balance static-rr does not allow it"},
 		},
 		{
 			name: "an operator's maintenance and drain stay", running: states{with(a, drain), with(b, maint), c}, want: []Server{wa, wb, wc},

@@ -2,8 +2,8 @@ package haproxy
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
-	"strings"
 
 	"smartstack/haproxy/socket"
 )
@@ -12,12 +12,17 @@ import (
 func (p *planner) change(w *Server, is *socket.ServerState) {
 	byOperator := is.Admin.Forced() && p.byOperator(w.Name, is)
 	where, target := compareAddress(w, is, p.o.Hosts)
-	if old, known := p.lineOf(w.Name); where == foreign || known && !sameSettings(old, enabledLine(*w), p.view.cookie) {
+	old, known := p.lineOf(w.Name)
+	// One that is out because of an earlier run of ours may be anything.
+	stranger := !known && p.loaded != nil && is.Admin.Forced() && !byOperator
+	if where == foreign || stranger || known && !sameSettings(old, enabledLine(*w), p.view.cookie) {
 		if byOperator {
 			p.left(w.Name, "its options change when it is back")
 			return
 		}
-		p.replace(w, is, old)
+		if !p.replace(w, is, old) && is.Admin.Forced() {
+			p.ready(w.Name) // rather with the old options than not at all
+		}
 		return
 	}
 	if where == wrong {
@@ -28,9 +33,13 @@ func (p *planner) change(w *Server, is *socket.ServerState) {
 	case byOperator:
 		p.left(w.Name, "it stays so until somebody brings it back")
 	case is.Admin.Forced():
-		p.gains++
-		p.step(w.Name, VerbReady, Step{Commands: []string{"set server " + p.ref(w.Name).String() + " state ready"}})
+		p.ready(w.Name)
 	}
+}
+
+func (p *planner) ready(server string) {
+	p.gains++
+	p.step(server, VerbReady, Step{Commands: []string{"set server " + p.ref(server).String() + " state ready"}})
 }
 
 func (p *planner) left(server, text string) {
@@ -102,49 +111,53 @@ func (p *planner) weigh(w *Server, is *socket.ServerState) {
 // replace plans to delete and add a server whose options have changed. While
 // it has sessions HAProxy refuses to delete it; then it goes on as it is and a
 // reload is due. A server that serves is only replaced while another one does.
-func (p *planner) replace(w *Server, is *socket.ServerState, old string) {
-	why := func(kind Kind, text string) {
+// It reports whether it has planned that.
+func (p *planner) replace(w *Server, is *socket.ServerState, old string) bool {
+	why := func(kind Kind, text string) bool {
 		p.reason(p.sec.Service, w.Name, kind, VerbReplace.impossible(w.Name, text))
+		return false
 	}
 	switch {
 	case !p.run.Info.AtLeast(2, 4):
-		why(KindTooOld, "HAProxy "+p.run.Info.Version+" cannot do that")
-		return
+		return why(KindTooOld, "HAProxy "+p.run.Info.Version+" cannot do that")
 	case !p.view.dynamic:
-		why(KindStatic, "balance "+p.view.balance+" does not allow it")
-		return
+		return why(KindStatic, "balance "+p.view.balance+" does not allow it")
 	case serves(is) && p.stays < 2:
-		why(KindOptions, "no other server serves meanwhile")
-		return
-	case serves(is) && strings.Contains(old, "shutdown-sessions"):
-		why(KindOptions, "its sessions would be cut")
-		return
+		return why(KindOptions, "no other server serves meanwhile")
+	case serves(is) && p.cutsSessions(old):
+		return why(KindOptions, "its sessions would be cut")
 	}
 	cmds, kind, problem := p.addCommands(w, w.Name)
 	if problem != "" {
 		if kind == "" {
 			kind = KindOptions
 		}
-		why(kind, problem)
-		return
+		return why(kind, problem)
 	}
 	if r, again := p.o.Known.refused[cmds[0]]; again {
-		why(KindRefused, r.reply)
-		return
+		return why(KindRefused, r.reply)
 	}
 	ref := p.ref(w.Name)
 	trial := *w
 	trial.ID, trial.Options = p.freeID(), cutID(w.Options)
 	try, _, problem := p.addCommands(&trial, w.Name+".trial")
 	if problem != "" {
-		why(KindOptions, problem)
-		return
+		return why(KindOptions, problem)
 	}
 	p.step(w.Name, VerbReplace, Step{
 		Trial:    []string{try[0], "del server " + ref.String() + ".trial"},
 		Commands: append([]string{"set server " + ref.String() + " state maint", "del server " + ref.String()}, cmds...),
-		Line:     enabledLine(*w), subject: cmds[0], late: true,
+		Line:     enabledLine(*w), old: old, subject: cmds[0], late: true,
 	})
+	return true
+}
+
+// cutsSessions reports whether maintenance would end the sessions of a server
+// with this line.
+func (p *planner) cutsSessions(line string) bool {
+	own, err := lineSettings(line)
+	s, ok := find(append(slices.Clone(p.view.defaults), own...), "on-marked-down")
+	return err != nil || ok && s.arg == "shutdown-sessions"
 }
 
 // remove plans to take servers out of rotation, when enough others serve.
@@ -171,7 +184,9 @@ func (p *planner) remove(going []*socket.ServerState, wanted map[string]*Server)
 		if p.o.Maintenance {
 			state = " state maint"
 		}
+		old, _ := p.lineOf(is.Name)
 		p.step(is.Name, VerbDrain, Step{
+			old:      old,
 			Commands: []string{"set server " + ref.String() + state},
 			Keep:     listed, late: true, guarded: p.stays == 0 && (p.gains > 0 || p.blocks > 0),
 		})

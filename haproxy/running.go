@@ -58,13 +58,20 @@ func (k *Known) put(r ServerRef, p place) {
 	}
 }
 
-// told takes note of the line of a server that we added.
-func (k *Known) told(r ServerRef, line string) {
+// unsureLine stands for the line of a server that has an old or a new one.
+const unsureLine = "?"
+
+// note takes note of the line by which HAProxy knows a server; empty = we do
+// not know.
+func (k *Known) note(r ServerRef, line string) {
+	if line == "" {
+		delete(k.lines, r)
+		return
+	}
 	if k.lines == nil {
 		k.lines = map[ServerRef]string{}
 	}
 	k.lines[r] = line
-	k.put(r, inside)
 }
 
 // enabledLine is a server's line without the word that only says where it

@@ -149,6 +149,9 @@ func sameSettings(a, b string, cookies bool) bool {
 	if a == b {
 		return true
 	}
+	if a == unsureLine {
+		return false
+	}
 	x, err1 := lineSettings(a)
 	y, err2 := lineSettings(b)
 	if err1 != nil || err2 != nil {
