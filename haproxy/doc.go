@@ -18,4 +18,27 @@
 // have written more than words on its own server lines: what comes from a
 // registry never starts a line, and what would make HAProxy refuse the file is
 // left out with a Warning.
+//
+// The acting half is Output. It decides first (decide, a pure function) and
+// then acts: servers over the socket at once, the file after 100 ms without a
+// change or 1 s after the first (at once, for the first change after a calm
+// second, when there is no socket), reloads when they have reasons and
+// restart_interval allows.
+//
+// The file goes through haproxy -c, or check_command, before it goes live. A
+// service that is refused keeps the stanza that was accepted last, is left out
+// when there is none, and is tried again when it changes and every minute. A
+// change that only brings servers of a kind that was accepted before is not
+// checked. When the fault is outside the services nothing is written.
+//
+// At start the file that is there is taken for what HAProxy runs, so a restart
+// of synapse does not reload HAProxy, unless the file has to change, or an
+// earlier run left the note .synapse/lock/FILE.reload-due behind, which stands
+// there from before a file goes live until HAProxy has loaded it. With the
+// socket, HAProxy itself is asked as well. Beside the note is the lock that
+// keeps a second synapse away from the same file.
+//
+// A symbolic link in place of the file is followed, and stays. Mode and owner
+// of the file are kept. A file that somebody else has changed is written again,
+// and HAProxy reloaded, because it may have loaded the change.
 package haproxy

@@ -124,6 +124,9 @@ func (out *Output) Apply(ctx context.Context, s service.Snapshot) (again time.Du
 // called instead of a further Apply, and at most once.
 func (out *Output) Close() error {
 	if out.memory == nil {
+		if out.before != nil { // whose memory was not taken over
+			return out.before.Close()
+		}
 		return nil
 	}
 	if job := out.memory.job; job != nil {
@@ -142,8 +145,12 @@ func (out *Output) open(now time.Time) error {
 	if out.memory != nil {
 		return nil
 	}
+	old := out.before
+	for old != nil && old.memory == nil { // configured, but never applied
+		old = old.before
+	}
 	m := newMemory(out)
-	if old := out.before; old != nil && old.memory != nil {
+	if old != nil {
 		m.takeOver(old.memory, now)
 	} else if err := m.recall(now); err != nil {
 		return err

@@ -181,6 +181,8 @@ func TestReloadsLoseNoRequest(t *testing.T) {
 func TestSocketStory(t *testing.T) {
 	st := newStory(t, 4)
 	st.options.DoSocket = true
+	st.options.StateFilePath = filepath.Join(st.dir, "state.json")
+	st.options.StateFileTTL = config.Seconds(time.Hour)
 	st.open()
 	st.want(0, 1)
 	servers.Eventually(t, func() error { // no HAProxy yet: the file is written all the same
@@ -216,7 +218,7 @@ func TestSocketStory(t *testing.T) {
 	}
 	stop()
 	if got := st.out.Status().Reloads; got != before {
-		t.Errorf("%d reloads for members: %v", got-before, st.out.Status().LastReload)
+		t.Errorf("%d reloads for members: %v\n%s", got-before, st.out.Status().LastReload, st.log.String())
 	}
 
 	// HAProxy restarts behind our back, long after the file was written.

@@ -1,0 +1,173 @@
+package haproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"smartstack/test/servers"
+)
+
+func TestFaultsOfTheFile(t *testing.T) {
+	for _, tc := range []struct {
+		name         string
+		break_, mend func(b *bed) error
+		want         string
+	}{
+		{"directory missing",
+			func(b *bed) error { return os.Rename(b.dir, b.dir+".away") },
+			func(b *bed) error { return os.Rename(b.dir+".away", b.dir) }, "no such file or directory"},
+		{"directory is a file",
+			func(b *bed) error {
+				return errors.Join(os.Rename(b.dir, b.dir+".away"), os.WriteFile(b.dir, nil, 0o644))
+			},
+			func(b *bed) error { return errors.Join(os.Remove(b.dir), os.Rename(b.dir+".away", b.dir)) }, "not a directory"},
+		{"file is a directory",
+			func(b *bed) error { return errors.Join(os.Remove(b.file), os.Mkdir(b.file, 0o755)) },
+			func(b *bed) error { return os.Remove(b.file) }, "config_file_path must name a file"},
+		{"staging directory is a file",
+			func(b *bed) error {
+				return errors.Join(os.RemoveAll(filepath.Join(b.dir, ".synapse")), os.WriteFile(filepath.Join(b.dir, ".synapse"), nil, 0o644))
+			},
+			func(b *bed) error { return os.Remove(filepath.Join(b.dir, ".synapse")) }, ".synapse"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := newBed(t, "web")
+			synctest.Test(t, func(t *testing.T) {
+				b.t = t
+				b.open()
+				b.apply(b.snapshot(map[string]string{"web": "1"}))
+				time.Sleep(calm)
+				if err := tc.break_(b); err != nil {
+					t.Fatal(err)
+				}
+				s := b.snapshot(map[string]string{"web": "2"})
+				for range 3 {
+					again := b.apply(s)
+					if again == 0 || again > longestFileRetry {
+						t.Fatalf("again %v", again)
+					}
+					time.Sleep(again)
+				}
+				st := b.out.Status()
+				if len(st.Faults) != 1 || st.Faults[0].What != "file" || !strings.Contains(st.Faults[0].Err, tc.want) || !strings.Contains(st.Faults[0].Err, b.dir) {
+					t.Fatalf("faults %+v", st.Faults)
+				}
+				if n := strings.Count(b.log.String(), "level=ERROR"); n != 1 {
+					t.Errorf("%d errors were logged:\n%s", n, b.log.String())
+				}
+				b.wantReloads(1)
+				if err := tc.mend(b); err != nil {
+					t.Fatal(err)
+				}
+				for range 3 {
+					time.Sleep(b.apply(s))
+				}
+				b.wantFile("2", "1")
+				if st := b.out.Status(); len(st.Faults) != 0 || st.Applied != 2 {
+					t.Errorf("status %+v", st)
+				}
+				b.close()
+			})
+		})
+	}
+}
+
+func TestFaultsAtStart(t *testing.T) {
+	b := newBed(t, "web")
+	if err := os.Mkdir(b.file, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b.open()
+	s := b.snapshot(map[string]string{"web": "1"})
+	for range 2 {
+		if _, err := b.out.Apply(t.Context(), s); err == nil || !strings.Contains(err.Error(), "config_file_path must name a file") {
+			t.Fatalf("error %v", err)
+		}
+	}
+	if err := os.Remove(b.file); err != nil {
+		t.Fatal(err)
+	}
+	b.apply(s)
+	b.wantFile("1", "")
+	b.wantReloads(1)
+}
+
+// The end of the context ends a check, and nothing is written.
+func TestCancel(t *testing.T) {
+	b := newBed(t, "web")
+	b.open()
+	ctx, cancel := context.WithCancel(t.Context())
+	b.out.check = func(ctx context.Context, path string, _ []byte) (string, error) {
+		cancel()
+		<-ctx.Done()
+		return path, context.Cause(ctx)
+	}
+	if _, err := b.out.Apply(ctx, b.snapshot(map[string]string{"web": "1"})); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := os.Stat(b.file); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file was written: %v", err)
+	}
+	if entries, _ := filepath.Glob(filepath.Join(b.dir, ".synapse", "haproxy.cfg*")); len(entries) > 0 {
+		t.Errorf("left behind: %v", entries)
+	}
+}
+
+// A write that the file system has no room for must leave the old file.
+func TestDiskFull(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounting a small file system needs root")
+	}
+	b := newBed(t, "web")
+	if err := syscall.Mount("none", b.dir, "tmpfs", 0, "size=64k"); err != nil {
+		t.Skipf("mounting a small file system: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(b.dir, syscall.MNT_DETACH) })
+	b.options.StateFilePath = filepath.Join(b.dir, "state.json")
+	b.open()
+	b.apply(b.snapshot(map[string]string{"web": "1"}))
+	filler, err := os.Create(filepath.Join(b.dir, "filler"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.CopyN(filler, zeros{}, 1<<20); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("filling the disk: %v", err)
+	}
+	filler.Close()
+	s := b.snapshot(map[string]string{"web": "1 2"})
+	servers.Eventually(t, func() error {
+		b.apply(s)
+		if len(b.out.Status().Faults) == 0 {
+			return errors.New("no fault")
+		}
+		return nil
+	})
+	b.wantFile("1", "2")
+	if st := b.out.Status(); !strings.Contains(st.Faults[0].Err, "no space left") {
+		t.Errorf("faults %+v", st.Faults)
+	}
+	if err := os.Remove(filler.Name()); err != nil {
+		t.Fatal(err)
+	}
+	servers.Eventually(t, func() error {
+		b.apply(s)
+		if st := b.out.Status(); st.Applied != 2 || len(st.Faults) > 0 {
+			return fmt.Errorf("status %+v", st)
+		}
+		return nil
+	})
+	b.wantFile("1 2", "")
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
