@@ -29,6 +29,7 @@ var levels = map[string]int{
 
 	"internal/atomicfile": 1,
 	"internal/config":     1,
+	"internal/ec2poll":    1,
 	"internal/etcdconn":   1,
 	"internal/supervise":  1,
 	"internal/telemetry":  1,

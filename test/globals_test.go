@@ -23,6 +23,7 @@ var makers = []string{
 	"errors.New", "fmt.Errorf", "fmt.Sprintf", "netip.MustParseAddr", "netip.MustParsePrefix",
 	"reflect.TypeFor", "regexp.MustCompile", "slices.Concat", "strings.Fields",
 	"strings.NewReplacer", "strings.Repeat",
+	"wordSet", // haproxy: a table from a list of words
 }
 
 // TestNoPackageState refuses package-level variables that hold state: those
