@@ -82,12 +82,11 @@ func (e Ensemble) normalize() (normal, error) {
 	}
 	slices.Sort(n.hosts)
 	n.hosts = slices.Compact(n.hosts)
-	if e.Chroot != "" {
-		root, err := CleanPath(e.Chroot)
-		if err != nil {
-			return n, fmt.Errorf("chroot: %w", err)
-		}
-		roots[strings.TrimSuffix(root, "/")] = true
+	switch root, err := cleanChroot(e.Chroot); {
+	case err != nil:
+		return n, err
+	case root != "":
+		roots[root] = true
 	}
 	if len(roots) > 1 {
 		return n, fmt.Errorf("the hosts %s name more than one chroot", strings.Join(e.Hosts, ","))
@@ -111,9 +110,9 @@ func (n *normal) addAuth(auth []string) error {
 // parseHost splits one host from its chroot and completes its port.
 func parseHost(item string) (hostPort, chroot string, err error) {
 	host, rest, hasRoot := strings.Cut(item, "/")
-	if hasRoot && rest != "" {
-		if chroot, err = CleanPath(rest); err != nil {
-			return "", "", fmt.Errorf("host %q: chroot: %w", item, err)
+	if hasRoot {
+		if chroot, err = cleanChroot(rest); err != nil {
+			return "", "", fmt.Errorf("host %q: %w", item, err)
 		}
 	}
 	port := strconv.Itoa(DefaultPort)
@@ -132,6 +131,18 @@ func parseHost(item string) (hostPort, chroot string, err error) {
 		return "", "", fmt.Errorf("host %q: want host:port", item)
 	}
 	return net.JoinHostPort(host, port), chroot, nil
+}
+
+// cleanChroot returns a chroot in canonical form, in which the root is empty.
+func cleanChroot(p string) (string, error) {
+	if strings.Trim(p, "/") == "" {
+		return "", nil
+	}
+	p, err := CleanPath(p)
+	if err != nil {
+		return "", fmt.Errorf("chroot: %w", err)
+	}
+	return p, nil
 }
 
 // CleanPath returns p as ZooKeeper wants it: one slash in front, none behind,

@@ -85,7 +85,7 @@ func FuzzEnsemble(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := Ensemble{Hosts: []string{n.name()}}.normalize()
+		again, err := Ensemble{Hosts: n.hosts, Chroot: n.chroot}.normalize()
 		if err != nil || again.name() != n.name() {
 			t.Errorf("%q became %s, and that %s (%v)", hosts, n.name(), again.name(), err)
 		}

@@ -78,6 +78,7 @@ type dialer struct {
 	timeout   time.Duration
 	handshake time.Duration
 	failed    func(host string, err error)
+	tickets   *tickets
 
 	mu      sync.Mutex
 	address string // tried last
@@ -103,6 +104,7 @@ func (d *dialer) dial(network, address string, _ time.Duration) (net.Conn, error
 	l := &link{
 		Conn: conn, in: bufio.NewReaderSize(conn, 32<<10),
 		deadline: time.Now().Add(d.handshake), watches: make(chan struct{}),
+		tickets: d.tickets, multiRead: opMultiRead, bulks: map[uint32]int32{},
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -164,17 +166,60 @@ func (d *dialer) drop() {
 
 // link is one TCP connection. The library reads the head and the body of each
 // packet apart, so reads are buffered; and it writes each packet in one piece,
-// so that they can be told apart here.
+// so that they can be told apart here. One goroutine reads, one writes.
 type link struct {
 	net.Conn
 	in       *bufio.Reader
 	deadline time.Time // of the handshake; zero after it
-	zxid     []byte    // the last transaction that the session saw before this link
-	watches  chan struct{}
-	sent     bool // watches is closed
+
+	zxid    []byte // the last transaction that the session saw before this link
+	watches chan struct{}
+	sent    bool // watches is closed
+
+	tickets   *tickets
+	multiRead uint32 // the operation of bulk reads; tests choose one that no server knows
+	packet    []byte // an exchanged one, kept for the next
+	mu        sync.Mutex
+	bulks     map[uint32]int32 // tickets of the bulk reads under way, by xid; guarded by mu
+	left      int              // bytes of the current packet that the library has not read
+	instead   []byte           // what it gets in place of the current packet
 }
 
-func (l *link) Read(p []byte) (int, error) { return l.in.Read(p) }
+// Read passes packets on, but for the answers to bulk reads.
+func (l *link) Read(p []byte) (int, error) {
+	for l.left == 0 && len(l.instead) == 0 {
+		head, err := l.in.Peek(8)
+		if err != nil {
+			return 0, err
+		}
+		length := int(binary.BigEndian.Uint32(head))
+		ticket, ok := l.asked(binary.BigEndian.Uint32(head[4:]))
+		if !ok {
+			l.left = 4 + length
+			break
+		}
+		if l.instead, err = l.bulk(ticket, length); err != nil {
+			return 0, err
+		}
+	}
+	if len(l.instead) > 0 {
+		n := copy(p, l.instead)
+		l.instead = l.instead[n:]
+		return n, nil
+	}
+	n, err := l.in.Read(p[:min(len(p), l.left)])
+	l.left -= n
+	return n, err
+}
+
+// asked returns, once, the ticket of the bulk read with that xid.
+func (l *link) asked(xid uint32) (ticket int32, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ticket, ok = l.bulks[xid]
+	delete(l.bulks, xid)
+	return ticket, ok
+}
 
 // SetReadDeadline is overruled during the handshake, for which the library
 // allows ten times the read timeout, and no limit at all for its second half.
@@ -193,18 +238,36 @@ const opSetWatches = 101
 // SetWatches (length, xid, operation, relative transaction, …) is made relative
 // to the same transaction.
 func (l *link) Write(p []byte) (int, error) {
-	setWatches := false
-	switch {
-	case l.zxid == nil && len(p) >= 16:
+	if l.zxid == nil && len(p) >= 16 {
 		l.zxid = append([]byte(nil), p[8:16]...)
-	case len(p) >= 20 && binary.BigEndian.Uint32(p[8:]) == opSetWatches:
+		return l.Conn.Write(p)
+	}
+	if len(p) < 20 {
+		return l.Conn.Write(p)
+	}
+	switch binary.BigEndian.Uint32(p[8:]) {
+	case opSetWatches:
 		copy(p[12:20], l.zxid)
-		setWatches = true
+		n, err := l.Conn.Write(p)
+		if !l.sent && err == nil {
+			l.sent = true
+			close(l.watches)
+		}
+		return n, err
+	case opMulti:
+		frame, ticket, ok := exchange(l.packet[:0], p)
+		if !ok {
+			break
+		}
+		l.packet = frame
+		binary.BigEndian.PutUint32(frame[8:], l.multiRead)
+		l.mu.Lock()
+		l.bulks[binary.BigEndian.Uint32(p[4:])] = ticket
+		l.mu.Unlock()
+		if _, err := l.Conn.Write(frame); err != nil {
+			return 0, err
+		}
+		return len(p), nil
 	}
-	n, err := l.Conn.Write(p)
-	if setWatches && !l.sent && err == nil {
-		l.sent = true
-		close(l.watches)
-	}
-	return n, err
+	return l.Conn.Write(p)
 }

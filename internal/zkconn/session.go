@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -52,6 +53,7 @@ type session struct {
 	dialer dialer
 	cancel context.CancelFunc // ends dialing and the goroutines below
 	ended  chan struct{}      // closed when the library has let go
+	noBulk atomic.Bool        // the server does not know bulk reads
 	tasks  sync.WaitGroup
 
 	mu       sync.Mutex
@@ -79,7 +81,8 @@ func startSession(n normal, log *slog.Logger) *session {
 		discards: map[string]Stat{},
 	}
 	s.state = State{Since: time.Now(), Changed: s.changed}
-	s.dialer = dialer{ctx: ctx, timeout: n.dialTimeout(), handshake: n.handshakeTimeout(), failed: s.fault}
+	s.dialer = dialer{ctx: ctx, timeout: n.dialTimeout(), handshake: n.handshakeTimeout(), failed: s.fault,
+		tickets: &tickets{waiting: map[int32]chan bulkAnswer{}}}
 	s.order.connected = s.dialer.established
 	s.mu.Lock() // the library may call back before Connect has returned
 	defer s.mu.Unlock()

@@ -328,6 +328,7 @@ func TestGetMany(t *testing.T) {
 	zk := servers.ZooKeeper(t)
 	c := dial(t, zk.Addr, 30*time.Second)
 	var nodes []string
+	var creates []*Pending[string]
 	for i := range 2000 { // more than may be under way at once
 		nodes = append(nodes, fmt.Sprintf("/n%d", i))
 		if i%10 != 7 {
@@ -335,8 +336,11 @@ func TestGetMany(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer done(t, p, nil)
+			creates = append(creates, p)
 		}
+	}
+	for _, p := range creates {
+		done(t, p, nil)
 	}
 	got, err := GetMany(t.Context(), c, nodes, func(i int) bool { return i == 5 }, func(_ int, n Node) string { return string(n.Data) })
 	if err != nil {
