@@ -132,3 +132,6 @@ func (b *bed) wantReloads(n int) {
 		b.t.Errorf("%d reloads, want %d; status %+v", b.reloads, n, b.out.Status())
 	}
 }
+
+// pass lets time go by in a synctest bubble.
+func pass(d time.Duration) { <-time.After(d) }

@@ -45,7 +45,7 @@ func TestFaultsOfTheFile(t *testing.T) {
 				b.t = t
 				b.open()
 				b.apply(b.snapshot(map[string]string{"web": "1"}))
-				time.Sleep(calm)
+				pass(calm)
 				if err := tc.break_(b); err != nil {
 					t.Fatal(err)
 				}
@@ -55,7 +55,7 @@ func TestFaultsOfTheFile(t *testing.T) {
 					if again == 0 || again > longestFileRetry {
 						t.Fatalf("again %v", again)
 					}
-					time.Sleep(again)
+					pass(again)
 				}
 				st := b.out.Status()
 				if len(st.Faults) != 1 || st.Faults[0].What != "file" || !strings.Contains(st.Faults[0].Err, tc.want) || !strings.Contains(st.Faults[0].Err, b.dir) {
@@ -69,7 +69,7 @@ func TestFaultsOfTheFile(t *testing.T) {
 					t.Fatal(err)
 				}
 				for range 3 {
-					time.Sleep(b.apply(s))
+					pass(b.apply(s))
 				}
 				b.wantFile("2", "1")
 				if st := b.out.Status(); len(st.Faults) != 0 || st.Applied != 2 {

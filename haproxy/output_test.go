@@ -40,7 +40,7 @@ func TestReloadsAreSpacedAndSayWhy(t *testing.T) {
 		b.open()
 		b.apply(b.snapshot(map[string]string{"web": "1"}))
 		b.wantReloads(1)
-		time.Sleep(1500 * time.Millisecond)
+		pass(1500 * time.Millisecond)
 		s := b.snapshot(map[string]string{"web": "1 2", "api": "3"})
 		if again := b.apply(s); again != time.Second {
 			t.Errorf("again %v, want the rest of restart_interval", again)
@@ -50,7 +50,7 @@ func TestReloadsAreSpacedAndSayWhy(t *testing.T) {
 		if st := b.out.Status(); st.Applied != 1 || st.Written != 2 {
 			t.Errorf("status %+v", st)
 		}
-		time.Sleep(time.Second)
+		pass(time.Second)
 		b.apply(s)
 		b.wantReloads(2)
 		want := []string{"service api: server added s3_10.0.0.3:80", "service web: server added s2_10.0.0.2:80"}
@@ -69,17 +69,17 @@ func TestBurstIsCoalesced(t *testing.T) {
 		b.apply(b.snapshot(map[string]string{"web": "1"}))
 		var s service.Snapshot
 		for i := 2; i < 6; i++ {
-			time.Sleep(10 * time.Millisecond)
+			pass(10 * time.Millisecond)
 			s = b.snapshot(map[string]string{"web": fmt.Sprint(i)})
 			if again := b.apply(s); again != quiet {
 				t.Fatalf("again %v, want %v", again, quiet)
 			}
 			b.wantFile("1", "2 3 4 5")
 		}
-		time.Sleep(quiet)
+		pass(quiet)
 		b.apply(s)
 		b.wantFile("5", "1")
-		time.Sleep(calm)
+		pass(calm)
 		b.apply(b.snapshot(map[string]string{"web": "6"}))
 		b.wantFile("6", "5") // at once again
 		b.close()
@@ -181,7 +181,7 @@ func TestFailedReloadIsRepeated(t *testing.T) {
 		for range 5 {
 			again := b.apply(s)
 			waits = append(waits, again)
-			time.Sleep(again)
+			pass(again)
 		}
 		want := []time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second, 10 * time.Second, 6 * time.Second}
 		if diff := cmp.Diff(want, waits); diff != "" {
@@ -196,7 +196,7 @@ func TestFailedReloadIsRepeated(t *testing.T) {
 		}
 		b.failing = nil
 		for b.out.Status().Reloads == 0 {
-			time.Sleep(b.apply(s))
+			pass(b.apply(s))
 		}
 		if st := b.out.Status(); st.Applied != 1 || len(st.Faults) != 0 || len(st.Waiting) != 0 {
 			t.Errorf("status %+v", st)
@@ -286,7 +286,7 @@ func TestStateFile(t *testing.T) {
 				if state, err := os.ReadFile(b.options.StateFilePath); err == nil {
 					return string(state)
 				}
-				time.Sleep(again)
+				pass(again)
 			}
 			t.Fatalf("no state file within %v", limit)
 			return ""

@@ -59,10 +59,10 @@ func (b *bed) spend(apply func() time.Duration, long time.Duration) {
 			b.t.Fatalf("again %v: HAProxy is to be looked at every %v", again, probeEvery)
 		}
 		if time.Now().Add(again).After(end) {
-			time.Sleep(end.Sub(time.Now()))
+			pass(time.Until(end))
 			return
 		}
-		time.Sleep(again)
+		pass(again)
 	}
 }
 
