@@ -94,10 +94,18 @@ func (t *tracked) take(s said) bool {
 
 // tell logs what a person may wonder about, once per change.
 func (t *tracked) tell(u service.Update, next verdict) {
-	if u.RejectedTotal > 0 && !slices.Equal(u.Rejected, t.last.update.Rejected) {
-		for _, r := range u.Rejected[:min(len(u.Rejected), 3)] {
-			t.log.Warn("an entry of the registry is left out", "entry", r.Entry, "reason", r.Reason, "left_out_in_all", u.RejectedTotal)
+	const most = 5
+	news := 0
+	for _, r := range u.Rejected {
+		if slices.Contains(t.last.update.Rejected, r) {
+			continue
 		}
+		if news++; news <= most {
+			t.log.Warn("an entry of the registry is left out", "entry", r.Entry, "reason", r.Reason)
+		}
+	}
+	if news > most {
+		t.log.Warn("more entries of the registry are left out", "more", news-most, "in_all", u.RejectedTotal)
 	}
 	if !slices.Equal(next.notes, t.verdict.notes) {
 		for _, note := range next.notes {
