@@ -16,6 +16,7 @@ import (
 	"smartstack/internal/etcdconn"
 	"smartstack/internal/service"
 	"smartstack/internal/zkconn"
+	"smartstack/watchers/dns"
 	"smartstack/watchers/etcd"
 	"smartstack/watchers/file"
 	"smartstack/watchers/static"
@@ -27,6 +28,11 @@ type Deps struct {
 	Log  *slog.Logger // carries the service's name
 	ZK   *zkconn.Pool
 	Etcd *etcdconn.Pool
+	// Toggles shares the files of multi's resolver s3_toggle; nil means not at all.
+	Toggles *Toggles
+	// PortOverride is the service's backend_port_override, for sources that
+	// need not know ports; 0 = none.
+	PortOverride int
 }
 
 // common holds the keys of every method that are not the watcher's own.
@@ -54,6 +60,10 @@ func kinds(d Deps) map[string]kind {
 		"zookeeper_poll": use(func(o zookeeper.PollOptions) (*zookeeper.Watcher, error) {
 			return zookeeper.NewPoll(o, d.ZK, d.Log)
 		}),
+		"zookeeper_dns":      use(func(o ZooKeeperDNSOptions) (*resolved, error) { return newZooKeeperDNS(o, d) }),
+		"zookeeper_dns_poll": use(func(o ZooKeeperDNSPollOptions) (*resolved, error) { return newZooKeeperDNSPoll(o, d) }),
+		"dns":                use(func(o dns.Options) (*dns.Watcher, error) { return dns.New(o, d.PortOverride, d.Log) }),
+		"multi":              multiKind(d),
 	}
 }
 

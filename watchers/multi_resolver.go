@@ -1,0 +1,160 @@
+package watchers
+
+import (
+	"slices"
+
+	"smartstack/internal/service"
+)
+
+// child is what is known of one source. Values are handed to resolvers.
+type child struct {
+	name    string
+	update  service.Update
+	spoken  bool  // update is something it said, in this run or an earlier one
+	decided bool  // it has spoken or failed in this run
+	err     error // it has failed since it spoke
+}
+
+// resolver makes one update of those of the sources, which come in the order
+// of the file. from names the source that was picked, if one was; ok is false
+// when there is nothing to be said, so that what was said before stays. A
+// resolver may keep its pick; it belongs to one goroutine.
+type resolver interface {
+	resolve(children []child) (u service.Update, from string, ok bool)
+}
+
+// waiting reports whether somebody has neither spoken nor failed.
+func waiting(children []child) bool {
+	return slices.ContainsFunc(children, func(c child) bool { return !c.decided })
+}
+
+func find(children []child, name string) child {
+	i := slices.IndexFunc(children, func(c child) bool { return c.name == name })
+	return children[i]
+}
+
+// nothing is the resolver base.
+type nothing struct{}
+
+func (nothing) resolve([]child) (service.Update, string, bool) { return service.Update{}, "", true }
+
+// union is everybody's backends.
+type union struct{}
+
+func (union) resolve(children []child) (service.Update, string, bool) {
+	if waiting(children) {
+		return service.Update{}, "", false
+	}
+	return merge(children, func(_ int, b service.Backend) (service.Backend, bool) { return b, true })
+}
+
+// prefer is the backends of the first in its order, and those of the others as
+// backups, each address once.
+type prefer struct{ order []string }
+
+func (p prefer) resolve(children []child) (service.Update, string, bool) {
+	if waiting(children) {
+		return service.Update{}, "", false
+	}
+	ordered := make([]child, 0, len(children))
+	for _, name := range p.order {
+		ordered = append(ordered, find(children, name))
+	}
+	owner := map[string]int{}
+	return merge(ordered, func(rank int, b service.Backend) (service.Backend, bool) {
+		if first, taken := owner[b.Address()]; taken && first != rank {
+			return b, false
+		}
+		owner[b.Address()] = rank
+		b.Backup = b.Backup || rank > 0
+		return b, true
+	})
+}
+
+// merge joins the last words of all children that ever spoke, each backend as
+// change returns it.
+func merge(children []child, change func(rank int, b service.Backend) (service.Backend, bool)) (service.Update, string, bool) {
+	var out service.Update
+	var all []service.Backend
+	spoken := false
+	for rank, c := range children {
+		if !c.spoken {
+			continue
+		}
+		spoken = true
+		for b := range c.update.Backends.All() {
+			if b, ok := change(rank, b); ok {
+				all = append(all, b)
+			}
+		}
+		if len(out.Generators) == 0 {
+			out.Generators = c.update.Generators
+		}
+		out.Rejected = append(out.Rejected, c.rejected()...)
+		out.RejectedTotal += c.update.RejectedTotal
+	}
+	out.Backends = service.NewSet(slices.Values(all))
+	out.Rejected = out.Rejected[:min(len(out.Rejected), service.MaxRejected)]
+	return out, "", spoken
+}
+
+// rejected returns the child's rejections with its name before each entry.
+func (c child) rejected() []service.Rejection {
+	list := slices.Clone(c.update.Rejected)
+	for i := range list {
+		list[i].Entry = c.name + ": " + list[i].Entry
+	}
+	return list
+}
+
+// said returns the child's word as a whole.
+func (c child) said() (service.Update, string, bool) {
+	u := c.update
+	u.Rejected = c.rejected()
+	return u, c.name, true
+}
+
+// sequential is the first in its order that is well and has backends.
+type sequential struct {
+	order   []string
+	current string // empty = nobody was picked yet
+}
+
+func (s *sequential) resolve(children []child) (service.Update, string, bool) {
+	healthy := true
+	for _, name := range s.order {
+		c := find(children, name)
+		if !c.decided {
+			return service.Update{}, "", false // it may be the one, and it is better than those behind it
+		}
+		if c.err == nil && c.update.Backends.Len() > 0 {
+			s.current = name
+			return c.said()
+		}
+		healthy = healthy && c.err == nil
+	}
+	switch {
+	case s.current != "":
+		return find(children, s.current).said()
+	case healthy: // all are honestly empty
+		return find(children, s.order[0]).said()
+	}
+	return service.Update{}, "", false
+}
+
+// toggle is the source that a file elsewhere says.
+type toggle struct {
+	current string // what was said last came from here
+	wanted  string // empty = current
+}
+
+func (t *toggle) resolve(children []child) (service.Update, string, bool) {
+	if i := slices.IndexFunc(children, func(c child) bool { return c.name == t.wanted }); i >= 0 && children[i].spoken {
+		t.current = t.wanted
+	}
+	c := find(children, t.current)
+	if !c.spoken || !c.decided {
+		return service.Update{}, "", false
+	}
+	return c.said()
+}

@@ -1,0 +1,177 @@
+package watchers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"smartstack/internal/mailbox"
+	"smartstack/internal/service"
+	"smartstack/internal/supervise"
+)
+
+// multi runs several sources and says what its resolver makes of them. What
+// each said last outlives a Run, so that a source that is away during the next
+// one takes nothing away.
+type multi struct {
+	log      *slog.Logger
+	sources  []*source
+	resolver resolver
+	follow   func(*pickSlot) (release func()) // for s3_toggle, else nil
+}
+
+// source is one watcher among several. Its child belongs to the goroutine of
+// multi.Run.
+type source struct {
+	child
+	heard   int // words in this run
+	watcher service.Watcher
+	pass    []labelFilter
+}
+
+// word is everything that a source has to say about itself: the newest holds
+// all that the one before it did.
+type word struct {
+	update service.Update
+	spoken int   // how often, in this run
+	err    error // it has failed since
+}
+
+// pickSlot holds the name of the source that a toggle has picked.
+type pickSlot = mailbox.Latest[string]
+
+func (m *multi) names() []string {
+	var names []string
+	for _, s := range m.sources {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+// Run runs the sources, each under a supervisor of its own, until ctx ends. It
+// returns an error when none of them works, so that it is known that the last
+// word may be out of date.
+func (m *multi) Run(ctx context.Context, publish func(service.Update)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var actors sync.WaitGroup
+	defer actors.Wait()
+	defer cancel()
+	wake := mailbox.NewWake()
+	slots := make([]*mailbox.Latest[word], len(m.sources))
+	for i, s := range m.sources {
+		s.heard, s.decided, s.err = 0, false, nil
+		slots[i] = mailbox.New[word](wake)
+		actor := s.actor(slots[i], m.log)
+		actors.Go(func() { actor.Supervise(ctx) })
+	}
+	picks := mailbox.New[string](wake)
+	if m.follow != nil {
+		defer m.follow(picks)()
+	}
+	r := &multiRun{multi: m, publish: publish}
+	for {
+		spoke := r.learn(slots, picks)
+		if err := r.allFailed(); err != nil {
+			return err
+		}
+		r.say(spoke)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-wake:
+		}
+	}
+}
+
+// actor supervises the source's watcher, whose news go to slot.
+func (s *source) actor(slot *mailbox.Latest[word], log *slog.Logger) *supervise.Actor {
+	var now word // belongs to the actor's goroutine
+	run := func(ctx context.Context) error {
+		return s.watcher.Run(ctx, func(u service.Update) {
+			u.Backends = passed(u.Backends, s.pass)
+			now = word{update: u, spoken: now.spoken + 1}
+			slot.Put(now)
+		})
+	}
+	return supervise.New(run, func(err error, retry time.Duration) {
+		log.Warn("one of several sources cannot be followed: its backends stay as they are", "watcher", s.name,
+			"err", err, "retry", retry.Round(time.Millisecond))
+		now.err = err
+		slot.Put(now)
+	})
+}
+
+// multiRun is one Run.
+type multiRun struct {
+	*multi
+	publish func(service.Update)
+	said    bool
+	from    string
+}
+
+// learn takes in what is new, and reports whether a source has spoken.
+func (r *multiRun) learn(slots []*mailbox.Latest[word], picks *pickSlot) (spoke bool) {
+	for i, slot := range slots {
+		w, ok := slot.Take()
+		if !ok {
+			continue
+		}
+		s := r.sources[i]
+		s.decided, s.err = true, w.err
+		if w.spoken > s.heard {
+			s.heard, s.spoken, s.update = w.spoken, true, w.update
+			spoke = true
+		}
+	}
+	if name, ok := picks.Take(); ok {
+		r.toggle(name)
+	}
+	return spoke
+}
+
+// toggle takes in a pick. The file may serve other services too, so it may name
+// sources that this one does not have.
+func (r *multiRun) toggle(name string) {
+	t, ok := r.resolver.(*toggle)
+	if !ok {
+		return
+	}
+	if !slices.Contains(r.names(), name) {
+		r.log.Warn("the picked source is none of this service's; the one before stays", "watcher", name)
+		return
+	}
+	t.wanted = name
+}
+
+// allFailed returns the reasons if no source works.
+func (r *multiRun) allFailed() error {
+	var errs []error
+	for _, s := range r.sources {
+		if s.err == nil {
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", s.name, s.err))
+	}
+	return errors.Join(errs...)
+}
+
+// say publishes what the resolver makes of it all, if that can have changed.
+func (r *multiRun) say(spoke bool) {
+	children := make([]child, len(r.sources))
+	for i, s := range r.sources {
+		children[i] = s.child
+	}
+	u, from, ok := r.resolver.resolve(children)
+	if !ok || r.said && !spoke && from == r.from {
+		return
+	}
+	if r.said && from != r.from {
+		r.log.Warn("another source is followed now", "watcher", from, "reason", "picked instead of "+r.from)
+	}
+	r.said, r.from = true, from
+	r.publish(u)
+}

@@ -1,0 +1,92 @@
+package watchers
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"smartstack/internal/mailbox"
+	"smartstack/internal/service"
+	"smartstack/internal/supervise"
+	"smartstack/watchers/dns"
+	"smartstack/watchers/zookeeper"
+)
+
+// ZooKeeperDNSOptions are the keys of the discovery method zookeeper_dns.
+type ZooKeeperDNSOptions struct {
+	zookeeper.Options
+	dns.Lookup
+}
+
+// ZooKeeperDNSPollOptions are the keys of the discovery method
+// zookeeper_dns_poll.
+type ZooKeeperDNSPollOptions struct {
+	zookeeper.PollOptions
+	dns.Lookup
+}
+
+// resolved follows the addresses of the backends that another watcher names.
+type resolved struct {
+	log      *slog.Logger
+	source   service.Watcher
+	follower *dns.Follower
+	outage   bool // the last Run ended because the source cannot be read
+}
+
+func newZooKeeperDNS(o ZooKeeperDNSOptions, d Deps) (*resolved, error) {
+	source, err := zookeeper.New(o.Options, d.ZK, d.Log)
+	if err != nil {
+		return nil, err
+	}
+	return newResolved(source, o.Lookup, d.Log)
+}
+
+func newZooKeeperDNSPoll(o ZooKeeperDNSPollOptions, d Deps) (*resolved, error) {
+	source, err := zookeeper.NewPoll(o.PollOptions, d.ZK, d.Log)
+	if err != nil {
+		return nil, err
+	}
+	return newResolved(source, o.Lookup, d.Log)
+}
+
+func newResolved(source service.Watcher, o dns.Lookup, log *slog.Logger) (*resolved, error) {
+	follower, err := dns.NewFollower(o, log)
+	if err != nil {
+		return nil, err
+	}
+	return &resolved{log: log, source: source, follower: follower}, nil
+}
+
+// Run ends with the source's Run. While that cannot be read, in the next Run,
+// the names that it gave last are looked up on. While the names cannot be
+// looked up, the source is followed on.
+func (w *resolved) Run(ctx context.Context, publish func(service.Update)) error {
+	if !w.outage {
+		w.follower.Forget()
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var names sync.WaitGroup
+	defer names.Wait()
+	defer cancel()
+	wake := mailbox.NewWake()
+	wanted := mailbox.New[service.Update](wake)
+	var failing atomic.Bool // while the follower waits for its next start
+	actor := supervise.New(func(ctx context.Context) error {
+		failing.Store(false)
+		return w.follower.Run(ctx, wanted, wake, publish)
+	}, func(err error, retry time.Duration) {
+		failing.Store(true)
+		w.log.Warn("none of the names can be looked up: the backends stay as they are", "err", err, "retry", retry.Round(time.Millisecond))
+	})
+	names.Go(func() { actor.Supervise(ctx) })
+	err := w.source.Run(ctx, func(u service.Update) {
+		wanted.Put(u)
+		if failing.Swap(false) {
+			actor.Restart() // the new names may be better
+		}
+	})
+	w.outage = err != nil
+	return err
+}
