@@ -1,0 +1,138 @@
+package ec2poll
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/smithy-go/logging"
+	"github.com/aws/smithy-go/middleware"
+)
+
+// The limits of one call. A call includes the credentials it needs and what
+// the AWS client tries again.
+const (
+	callLimit = 15 * time.Second
+	attempts  = 2
+	retryWait = 2 * time.Second // between attempts, at most
+	dialLimit = 5 * time.Second // for a connection
+)
+
+// describe is DescribeInstances. It is kept as a function: behind an interface
+// the linker would keep the client's other 700 operations too, 30 MB.
+type describe func(context.Context, *ec2.DescribeInstancesInput, ...func(*ec2.Options)) (*ec2.DescribeInstancesOutput, error)
+
+// client is a way to EC2.
+type client struct {
+	region   string
+	describe describe
+	close    func() // its idle connections
+}
+
+// connect finds the region and where the credentials come from, as all AWS
+// tools do: from q, the environment, the profile, the container, the host.
+func connect(ctx context.Context, q Query) (*client, error) {
+	// Credentials are asked for rarely, so their connections are not kept.
+	forCredentials := awshttp.NewBuildableClient().
+		WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialLimit }).
+		WithTransportOptions(func(t *http.Transport) { t.DisableKeepAlives = true })
+	from := []func(*awsconfig.LoadOptions) error{
+		awsconfig.WithHTTPClient(forCredentials), awsconfig.WithLogger(logging.Nop{}), awsconfig.WithRegion(q.Region),
+	}
+	if q.KeyID != "" {
+		from = append(from, awsconfig.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(q.KeyID, string(q.Secret), "")))
+	}
+	conf, err := awsconfig.LoadDefaultConfig(ctx, from...)
+	if err != nil {
+		return nil, &Fault{Region: q.Region, Call: "read the AWS configuration of this host", Err: err}
+	}
+	if conf.Region == "" {
+		here, err := imds.NewFromConfig(conf).GetRegion(ctx, nil)
+		if err != nil {
+			return nil, &Fault{Call: "find the region", Err: fmt.Errorf("neither aws_region, nor AWS_REGION, nor the profile, nor the host's metadata tell it: %w", err)}
+		}
+		conf.Region = here.Region
+	}
+	transport := forEC2(conf)
+	c := ec2.NewFromConfig(conf, func(o *ec2.Options) {
+		o.HTTPClient = &http.Client{
+			Transport:     limited{transport},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
+		o.Retryer, o.RetryMaxAttempts = retryer(), attempts
+	})
+	return &client{region: conf.Region, describe: c.DescribeInstances, close: transport.CloseIdleConnections}, nil
+}
+
+// forEC2 makes a transport that keeps its connection from page to page, with
+// the certificates that the configuration asks for.
+func forEC2(conf aws.Config) *http.Transport {
+	t := awshttp.NewBuildableClient().GetTransport()
+	if b, ok := conf.HTTPClient.(*awshttp.BuildableClient); ok {
+		t = b.GetTransport()
+	}
+	t.DisableKeepAlives = false
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = 1, 1
+	return t
+}
+
+// retryer tries again what went wrong on the way, but not what EC2 refused
+// because it was asked too often: for that, all wait.
+func retryer() aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts, o.MaxBackoff = attempts, retryWait
+		never := retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
+			if throttled(err) {
+				return aws.FalseTernary
+			}
+			return aws.UnknownTernary
+		})
+		o.Retryables = append([]retry.IsErrorRetryable{never}, o.Retryables...)
+	})
+}
+
+// maxBody bounds one answer, in bytes: 1,000 instances need 4 MB.
+const maxBody = 64 << 20
+
+// limited bounds what answers may hold.
+type limited struct{ http.RoundTripper }
+
+// RoundTrip hands the request on.
+func (l limited) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := l.RoundTripper.RoundTrip(r)
+	if err == nil {
+		response.Body = http.MaxBytesReader(nil, response.Body, maxBody)
+	}
+	return response, err
+}
+
+// read fetches one page, whose body decode takes in place of the client's own
+// decoder.
+func (c *client) read(ctx context.Context, in *ec2.DescribeInstancesInput, decode func([]byte) (page, error)) (page, error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	var got page
+	out, err := c.describe(ctx, in, func(o *ec2.Options) {
+		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
+			return replaceDecoder(stack, func(body []byte) error {
+				var err error
+				got, err = decode(body)
+				return err
+			})
+		})
+	})
+	if err == nil && out == nil {
+		err = errors.New("no answer")
+	}
+	return got, err
+}

@@ -1,0 +1,101 @@
+package ec2poll
+
+import (
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"smartstack/internal/mailbox"
+)
+
+// Pool holds one poller for each query in use. It may be used from any
+// goroutine. Make it with NewPool.
+type Pool struct {
+	log     *slog.Logger
+	open    func(Query) source
+	mu      sync.Mutex // guards pollers, poller.users and records
+	pollers map[Query]*poller
+	records map[Query]record // of pollers that ended while they failed
+}
+
+// NewPool makes an empty pool; it does no I/O.
+func NewPool(log *slog.Logger) *Pool {
+	return &Pool{log: log, open: open, pollers: map[Query]*poller{}, records: map[Query]record{}}
+}
+
+// Subscription is one reader's share in a poller. It is used by one goroutine.
+type Subscription struct {
+	pool     *Pool
+	poller   *poller
+	interval time.Duration
+	from     uint64 // the poller's: the first poll whose answer will do
+	wake     chan struct{}
+	answers  *mailbox.Latest[*Answer]
+	fault    atomic.Pointer[Fault]
+}
+
+// Subscribe asks for the answers to q, at least one in each interval. It does
+// no I/O itself. What the poller knows already is delivered at once, unless
+// afresh asks for an answer that was read from now on.
+func (p *Pool) Subscribe(q Query, interval time.Duration, afresh bool) *Subscription {
+	wake := mailbox.NewWake()
+	s := &Subscription{pool: p, interval: interval, wake: wake, answers: mailbox.New[*Answer](wake)}
+	s.fault.Store(&Fault{Region: q.Region, Call: "DescribeInstances", Err: errNotYet})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.poller = p.pollers[q]
+	if s.poller == nil {
+		s.poller = startPoller(q, p.open(q), p.records[q], p.log)
+		p.pollers[q] = s.poller
+		delete(p.records, q)
+	}
+	s.poller.users++
+	s.poller.commands <- command{sub: s, afresh: afresh}
+	return s
+}
+
+var errNotYet = errors.New("no answer yet")
+
+// Wake is knocked on when Take or Fault has something new to say.
+func (s *Subscription) Wake() <-chan struct{} { return s.wake }
+
+// Take returns the newest answer, once.
+func (s *Subscription) Take() (*Answer, bool) { return s.answers.Take() }
+
+// Fault returns why there is no newer answer; nil while all is well.
+func (s *Subscription) Fault() *Fault { return s.fault.Load() }
+
+// Close ends the subscription. The last one of a query ends its poller, and a
+// call under way, and returns when all its goroutines have ended.
+func (s *Subscription) Close() {
+	p := s.pool
+	p.mu.Lock()
+	s.poller.commands <- command{sub: s, remove: true}
+	s.poller.users--
+	last := s.poller.users == 0
+	if last {
+		delete(p.pollers, s.poller.query)
+		if known := s.poller.known.Load(); known.fault != nil {
+			p.records[s.poller.query] = *known
+		}
+	}
+	p.mu.Unlock()
+	if last {
+		s.poller.stop()
+		<-s.poller.done
+	}
+}
+
+// deliver and setFault are called by the poller alone.
+func (s *Subscription) deliver(a *Answer) { s.answers.Put(a) }
+
+func (s *Subscription) setFault(f *Fault) {
+	if s.fault.Swap(f) != f {
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
+	}
+}
