@@ -24,7 +24,8 @@
 //     transaction seen, which may already be later than the change that was
 //     missed. Here they are armed relative to the last one seen before the link
 //     broke, and nothing else is sent before them, so that no change is lost.
-//   - It has no chroot.
+//   - It has no chroot, and does not know MultiRead, with which GetMany reads
+//     many nodes in one request.
 //   - It needs a goroutine for each watch. Here events go to subscriptions.
 //
 // A session that the server has expired is followed by a new one, for ever:

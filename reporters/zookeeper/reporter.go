@@ -30,6 +30,8 @@ type Reporter struct {
 	retired   []*node      // ours, to be deleted: a changed registration has replaced them
 	tried     attempt      // the last create
 	busy      *write       // a write that has not been answered yet
+
+	last service.Backend // registered by the last call, which left nothing to do; zero = it did not
 }
 
 // attempt is a node that we have tried to make.
@@ -61,11 +63,11 @@ func (r *Reporter) Report(ctx context.Context, reg service.Registration) error {
 	if err := r.open(); err != nil {
 		return err
 	}
-	payload := string(service.EncodePayload(reg.Backend))
-	if n := r.node; reg.Up && n != nil && r.busy == nil && len(r.retired) == 0 &&
-		n.payload == payload && r.untouched(n) && !r.due(n) {
+	if n := r.node; reg.Up && n != nil && reg.Backend == r.last && r.untouched(n) && !r.due(n) {
 		return r.stillThere()
 	}
+	r.last = service.Backend{}
+	payload := string(service.EncodePayload(reg.Backend))
 	name, err := r.nodeName(reg.Backend, payload)
 	if err != nil {
 		return err
@@ -77,7 +79,11 @@ func (r *Reporter) Report(ctx context.Context, reg service.Registration) error {
 	if !reg.Up {
 		return r.withdraw(ctx, want)
 	}
-	return r.register(ctx, want)
+	if err := r.register(ctx, want); err != nil {
+		return err
+	}
+	r.last = want.backend
+	return nil
 }
 
 func (r *Reporter) open() (err error) {

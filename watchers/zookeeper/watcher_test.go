@@ -358,6 +358,51 @@ func TestMegabytePayload(t *testing.T) {
 	}
 }
 
+// TestHundredThousandChildren: the list alone is larger than the buffers of
+// most clients.
+func TestHundredThousandChildren(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a while")
+	}
+	p := servers.ZooKeeper(t)
+	raw, _, err := zk.Connect([]string{p.Addr}, time.Minute, zk.WithLogInfo(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	hand := newAdmin(t, p.Addr)
+	hand.wait(hand.MakePath(t.Context(), "/s"))
+	const all, step = 100_000, 1000
+	for i := 0; i < all; i += step {
+		var ops []any
+		for k := range step {
+			ops = append(ops, &zk.CreateRequest{
+				Path: fmt.Sprintf("/s/some-longer-instance-name_%010d", i+k),
+				Data: []byte(payload(fmt.Sprintf("10.%d.%d.%d", i/step, k/250, k%250), 80)), Acl: zk.WorldACL(zk.PermAll),
+			})
+		}
+		if _, err := raw.Multi(ops...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := start(t, newWatcher(t, Options{Hosts: []string{p.Addr}, Path: "/s"}))
+	count := func(want int) {
+		t.Helper()
+		servers.Eventually(t, func() error {
+			if u, _ := w.last(); u.Backends.Len() != want {
+				return fmt.Errorf("%d backends (errors: %v), want %d", u.Backends.Len(), w.failure(), want)
+			}
+			return nil
+		})
+	}
+	count(all)
+	hand.create("/s/one-more_", payload("10.200.0.1", 80), zkconn.EphemeralSequential)
+	count(all + 1)
+	if err := w.failure(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestDownAtStartThenUp(t *testing.T) {
 	p := servers.ZooKeeper(t)
 	newAdmin(t, p.Addr).create("/s/a_", payload("a", 1), zkconn.Persistent)
