@@ -48,7 +48,8 @@ type entry struct {
 	section *Section         // nil = nothing is written
 	servers []known          // in the order in which they became known
 	recall  map[string]int   // ids of the previous file
-	expires time.Time        // when the first remembered server is forgotten; zero = never
+	freed   freedIDs
+	expires time.Time // when the first remembered server is forgotten; zero = never
 }
 
 // known is a server that is, or was, among a service's backends.

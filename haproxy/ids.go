@@ -3,6 +3,7 @@ package haproxy
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -15,11 +16,59 @@ type claim struct {
 	recalled int // what it had before; 0 = nothing
 }
 
+// maxFreed is how many ids of servers that are gone are remembered for each
+// service.
+const maxFreed = 256
+
+// freedIDs holds the ids of the servers that left last, without the state
+// file: a server that returns while HAProxy still drains it must get the id
+// that it has there, and nobody else may have got it. The zero value is empty.
+type freedIDs struct{ list []freedID }
+
+type freedID struct {
+	server string
+	id     int
+}
+
+func (f *freedIDs) add(server string, id int) {
+	if id <= 0 {
+		return
+	}
+	f.take(server)
+	f.list = append(f.list, freedID{server, id})
+	if len(f.list) > maxFreed {
+		f.list = slices.Delete(f.list, 0, 1)
+	}
+}
+
+// take returns and forgets a server's id; 0 = none is known.
+func (f *freedIDs) take(server string) int {
+	i := slices.IndexFunc(f.list, func(x freedID) bool { return x.server == server })
+	if i < 0 {
+		return 0
+	}
+	id := f.list[i].id
+	f.list = slices.Delete(f.list, i, i+1)
+	return id
+}
+
+// ids returns the ids that are remembered; nil = none.
+func (f *freedIDs) ids() map[int]bool {
+	if len(f.list) == 0 {
+		return nil
+	}
+	ids := make(map[int]bool, len(f.list))
+	for _, x := range f.list {
+		ids[x.id] = true
+	}
+	return ids
+}
+
 // assignIDs gives each server an id of its own: the one in its options, the one
 // asked for, the one it had, and live servers without any the lowest that is
-// free below limit. Of two that want the same, the first keeps it, live ones
+// free below limit, one in avoid only when there is no other. Of two that want the same, the first keeps it, live ones
 // before remembered ones; the other is treated as if it had not asked.
-func assignIDs(claims []claim, reserved map[int]bool, limit int, warn func(reason string)) {
+func assignIDs(claims []claim, reserved, avoid map[int]bool, limit int, warn func(reason string)) {
 	used := make(map[int]bool, len(claims)+len(reserved))
 	for id := range reserved {
 		used[id] = true
@@ -62,8 +111,10 @@ func assignIDs(claims []claim, reserved map[int]bool, limit int, warn func(reaso
 	}
 	next := 1
 	pass(true, func(c *claim) {
-		for used[next] {
-			next++
+		for used[next] || avoid[next] {
+			if next++; next >= limit && avoid != nil {
+				next, avoid = 1, nil
+			}
 		}
 		if next >= limit {
 			warn(fmt.Sprintf("server %s: no id below max_server_id %d is free, it gets none", c.server.Name, limit))

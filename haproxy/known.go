@@ -1,6 +1,7 @@
 package haproxy
 
 import (
+	"cmp"
 	"time"
 
 	"smartstack/internal/service"
@@ -39,6 +40,7 @@ func (e *entry) learn(backends service.Set, l *layout, ttl time.Duration, now ti
 			}
 			gone := k.Seen.Add(ttl)
 			if !now.Before(gone) || l.taken.names[k.Server] {
+				e.freed.add(k.Server, k.ID)
 				continue
 			}
 			if e.expires.IsZero() || gone.Before(e.expires) {
@@ -54,7 +56,7 @@ func (e *entry) learn(backends service.Set, l *layout, ttl time.Duration, now ti
 		}
 		id, seen := had[name]
 		if !seen {
-			id = e.recall[name]
+			id = cmp.Or(e.freed.take(name), e.recall[name])
 		}
 		merged = append(merged, known{Remembered: Remembered{Server: name, Backend: list[i], ID: id}, live: true})
 	}
@@ -78,7 +80,7 @@ func (c *Composer) serversOf(e *entry, l *layout, warn func(reason string)) []Se
 		}
 		names[i], at[k.Server] = k.Server, i
 	}
-	assignIDs(claims, l.taken.ids, c.options.MaxServerID, warn)
+	assignIDs(claims, l.taken.ids, e.freed.ids(), c.options.MaxServerID, warn)
 	for i := range e.servers {
 		e.servers[i].ID = servers[i].ID
 	}

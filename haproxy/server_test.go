@@ -139,7 +139,7 @@ func TestServerLine(t *testing.T) {
 			warn := func(reason string) { warnings = append(warnings, reason) }
 			l := newLayout(&c.top, "web", &c.options, false)
 			s := l.server(legalName(serverName(&c.backend)), &c.backend, !c.gone, warn)
-			assignIDs([]claim{{server: &s, live: !c.gone, asked: c.backend.ServerID}}, nil, 100, warn)
+			assignIDs([]claim{{server: &s, live: !c.gone, asked: c.backend.ServerID}}, nil, nil, 100, warn)
 			want := c.want
 			if want[0] == ' ' {
 				want = "server web_10.0.0.1:80 10.0.0.1:80" + want
@@ -237,7 +237,7 @@ func TestAssignIDs(t *testing.T) {
 				reserved[id] = true
 			}
 			warnings := 0
-			assignIDs(claims, reserved, max(c.limit, 100*(1-min(c.limit, 1))), func(string) { warnings++ })
+			assignIDs(claims, reserved, nil, max(c.limit, 100*(1-min(c.limit, 1))), func(string) { warnings++ })
 			var got []int
 			for i, s := range servers {
 				got = append(got, s.ID)

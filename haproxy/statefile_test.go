@@ -25,7 +25,7 @@ func TestStateFileIsRubys(t *testing.T) {
 			Server: "a_10.0.0.1:80", ID: 3, Seen: testTime,
 			Backend: service.Backend{
 				Name: "a", Host: "10.0.0.1", Port: 80, ID: service.KnownInt(7),
-				ServerOptions: "backup <x>", Labels: `{"az":"b","l":[1,2],"e":{}}`,
+				ServerOptions: "backup >x", Labels: `{"az":"b","l":[1,2],"e":{}}`,
 			},
 		}}},
 		{Service: "empty", Config: `{}`},
