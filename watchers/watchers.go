@@ -13,10 +13,12 @@ import (
 	"strings"
 
 	"smartstack/internal/config"
+	"smartstack/internal/ec2poll"
 	"smartstack/internal/etcdconn"
 	"smartstack/internal/service"
 	"smartstack/internal/zkconn"
 	"smartstack/watchers/dns"
+	"smartstack/watchers/ec2tag"
 	"smartstack/watchers/etcd"
 	"smartstack/watchers/file"
 	"smartstack/watchers/static"
@@ -28,6 +30,7 @@ type Deps struct {
 	Log  *slog.Logger // carries the service's name
 	ZK   *zkconn.Pool
 	Etcd *etcdconn.Pool
+	EC2  *ec2poll.Pool
 	// Toggles shares the files of multi's resolver s3_toggle; nil means not at all.
 	Toggles *Toggles
 	// PortOverride is the service's backend_port_override, for sources that
@@ -63,6 +66,7 @@ func kinds(d Deps) map[string]kind {
 		"zookeeper_dns":      use(func(o ZooKeeperDNSOptions) (*resolved, error) { return newZooKeeperDNS(o, d) }),
 		"zookeeper_dns_poll": use(func(o ZooKeeperDNSPollOptions) (*resolved, error) { return newZooKeeperDNSPoll(o, d) }),
 		"dns":                use(func(o dns.Options) (*dns.Watcher, error) { return dns.New(o, d.PortOverride, d.Log) }),
+		"ec2tag":             use(func(o ec2tag.Options) (*ec2tag.Watcher, error) { return ec2tag.New(o, d.PortOverride, d.EC2, d.Log) }),
 		"multi":              multiKind(d),
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 
 	"smartstack/internal/config"
+	"smartstack/internal/ec2poll"
 	"smartstack/internal/etcdconn"
 	"smartstack/internal/telemetry"
 	"smartstack/internal/zkconn"
@@ -109,7 +110,7 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 		return exitUsage
 	}
 	p := &program{
-		args: a, log: log, deps: watchers.Deps{Log: log, ZK: zkconn.NewPool(log), Etcd: etcdconn.NewPool(log)},
+		args: a, log: log, deps: watchers.Deps{Log: log, ZK: zkconn.NewPool(log), Etcd: etcdconn.NewPool(log), EC2: ec2poll.NewPool(log)},
 		read: config.ReadOptions{ERB: true, Getenv: getenv, Hostname: os.Hostname},
 	}
 	if a.check {
