@@ -51,7 +51,6 @@ type Follower struct {
 // entry is what is known of one question. It belongs to the goroutine of Run.
 type entry struct {
 	answer
-	answered bool  // ever
 	err      error // why the last look-up failed; nil = it did not
 	failures int   // in a row
 	settled  bool  // answered or failed in this Run
@@ -105,12 +104,12 @@ func (f *Follower) Run(ctx context.Context, wanted *mailbox.Latest[service.Updat
 	var lookups sync.WaitGroup
 	defer lookups.Wait()
 	defer cancel()
-	r := &run{Follower: f, client: c, results: make(chan result), publish: publish, start: lookups.Go}
+	r := &run{Follower: f, client: c, results: make(chan result), publish: publish, start: lookups.Go, changed: true}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		if u, ok := wanted.Take(); ok {
-			f.wanted, r.last = &u, nil
+			f.wanted, r.need, r.changed, r.last = &u, nil, true, nil
 		}
 		wait, err := r.step(ctx)
 		if err != nil {
@@ -136,8 +135,10 @@ type run struct {
 	publish func(service.Update)
 	start   func(func())
 
-	last    *service.Update // published since wanted has changed; nil = nothing
-	server  int             // the nameserver that answered last
+	need    map[question]*entry // what wanted and the answers so far ask for; nil = to be found out
+	changed bool                // something may have to be published
+	last    *service.Update     // published since wanted has changed; nil = nothing
+	server  int                 // the nameserver that answered last
 	flights int
 }
 
@@ -148,16 +149,12 @@ func (r *run) step(ctx context.Context) (time.Duration, error) {
 	if r.wanted == nil {
 		return never, nil
 	}
-	needed := r.needed()
-	maps.DeleteFunc(r.state, func(q question, e *entry) bool { return !needed[q] && !e.asked })
+	if r.need == nil {
+		r.findNeed()
+	}
 	now := time.Now()
 	settled, next := true, now.Add(never)
-	for q := range needed {
-		e := r.state[q]
-		if e == nil {
-			e = &entry{}
-			r.state[q] = e
-		}
+	for q, e := range r.need {
 		settled = settled && e.settled
 		if e.asked {
 			continue
@@ -168,18 +165,38 @@ func (r *run) step(ctx context.Context) (time.Duration, error) {
 			r.ask(ctx, q, e)
 		} // else the next result makes room
 	}
-	if !settled {
-		return time.Until(next), nil
+	if settled && r.changed {
+		if err := r.say(); err != nil {
+			return 0, err
+		}
 	}
+	return time.Until(next), nil
+}
+
+// findNeed takes up new questions and drops those that nobody asks any more.
+func (r *run) findNeed() {
+	r.need = map[question]*entry{}
+	for q := range r.needed() {
+		if r.state[q] == nil {
+			r.state[q] = &entry{}
+		}
+		r.need[q] = r.state[q]
+	}
+	maps.DeleteFunc(r.state, func(q question, e *entry) bool { return r.need[q] == nil && !e.asked })
+}
+
+// say publishes what is known, unless it was said before.
+func (r *run) say() error {
 	u, err := r.update()
 	if err != nil {
-		return 0, err
+		return err
 	}
+	r.changed = false
 	if r.last == nil || !same(*r.last, u) {
 		r.last = &u
 		r.publish(u)
 	}
-	return time.Until(next), nil
+	return nil
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -214,6 +231,7 @@ func (r *run) learn(res result) {
 	if res.err != nil {
 		if e.err == nil {
 			r.log.Warn("a name cannot be looked up; what it gave before stays", "backend", res.question.String(), "err", res.err)
+			r.changed = true
 		}
 		wait := min(r.retry<<min(e.failures, 16), r.interval)
 		e.err = res.err
@@ -224,7 +242,12 @@ func (r *run) learn(res result) {
 	if e.err != nil {
 		r.log.Info("a name can be looked up again", "backend", res.question.String())
 	}
-	*e = entry{answer: res.answer, answered: true, settled: true, due: now.Add(min(max(res.ttl, r.shortest), r.interval))}
+	if !slices.Equal(e.records, res.records) {
+		r.need = nil // the servers of SRV records have to be asked for
+	}
+	r.changed = r.changed || r.need == nil || e.err != nil || e.why != res.why
+	e.answer, e.err, e.failures = res.answer, nil, 0
+	e.due = now.Add(min(max(res.ttl, r.shortest), r.interval))
 	r.server = res.server
 }
 
