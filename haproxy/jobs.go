@@ -79,7 +79,7 @@ func (m *memory) finish() {
 
 // writeJob puts the wanted model into the file.
 func (m *memory) writeJob() func(context.Context) func(*memory) {
-	p, want, rev, loaded := m.publisher, m.want, m.snapshot.Rev, m.loaded
+	p, want, rev, loaded := m.publisher, m.whole, m.snapshot.Rev, m.loaded
 	reloads := m.options.DoReloads
 	return func(ctx context.Context) func(*memory) {
 		done := p.publish(ctx, want, time.Now(), func(next Model) {
@@ -94,6 +94,8 @@ func (m *memory) writeJob() func(context.Context) func(*memory) {
 
 // wrote takes over the result of a write.
 func (m *memory) wrote(done published, want Model, rev uint64, canceled bool, now time.Time) {
+	m.struck = done.struck
+	m.want = m.striker.apply(m.whole, m.struck)
 	if done.err != nil {
 		if canceled {
 			return
@@ -113,7 +115,7 @@ func (m *memory) wrote(done published, want Model, rev uint64, canceled bool, no
 	if len(m.held) > 0 {
 		m.recheck = now.Add(recheckAfter)
 	}
-	if sameModel(m.want, want) {
+	if sameModel(m.whole, want) {
 		m.stale = false
 		m.pending.clear()
 	}
@@ -189,7 +191,7 @@ func (m *memory) loadedBeside() content {
 func (m *memory) openRefusals() []string {
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(m.refusals)) {
-		if !slices.ContainsFunc(m.held, func(h Held) bool { return h.Service == name }) {
+		if !slices.ContainsFunc(m.held, func(h Held) bool { return h.Service == name && h.Server == "" }) {
 			list = append(list, "service "+name+": "+m.refusals[name])
 		}
 	}

@@ -34,7 +34,10 @@ type memory struct {
 	runtime  *Runtime // what sync belongs to; nil in tests
 
 	snapshot service.Snapshot
-	want     Model // made from snapshot
+	whole    Model // made from snapshot
+	want     Model // whole without the servers that HAProxy refuses
+	struck   strikes
+	striker  striker
 	expires  time.Time
 	pending  pending
 
@@ -142,7 +145,7 @@ func (m *memory) takeOver(old *memory, now time.Time) {
 		<-next.job.done
 		next.finish()
 	}
-	next.want = Model{}
+	next.whole, next.want = Model{}, Model{}
 	if !next.keepRuntime(old, m) {
 		next.sync, next.runtime, next.met, next.refusals, next.downFrom = m.sync, m.runtime, false, nil, time.Time{}
 	}
@@ -174,28 +177,29 @@ func (m *memory) keepRuntime(old, next *memory) bool {
 // compose makes the wanted model, if anything can have changed it.
 func (m *memory) compose(s service.Snapshot, now time.Time) {
 	due := !m.expires.IsZero() && !now.Before(m.expires)
-	if s.Rev == m.snapshot.Rev && !due && m.want.Sections != nil {
+	if s.Rev == m.snapshot.Rev && !due && m.whole.Sections != nil {
 		return
 	}
-	first := m.want.Sections == nil
+	first := m.whole.Sections == nil
 	m.snapshot = s
-	want := m.composer.Compose(s, now)
+	whole := m.composer.Compose(s, now)
 	m.expires = m.composer.NextExpiry()
-	changed := first || !sameModel(m.want, want)
+	changed := first || !sameModel(m.whole, whole)
 	if changed {
-		m.warn(want)
+		m.warn(whole)
 		m.stale, m.fileRetry = true, time.Time{}
 		m.pending.note(now)
 		if soon := now.Add(saveDelay); m.stateDue.IsZero() || soon.Before(m.stateDue) {
 			m.stateDue = soon
 		}
 	}
-	m.want = want
+	m.whole = whole
+	m.want = m.striker.apply(whole, m.struck)
 	if first {
 		m.learnLoaded()
 	}
 	if !m.options.DoWrites {
-		m.written(want, s.Rev)
+		m.written(m.want, s.Rev)
 		m.stale = false
 	}
 }
@@ -214,11 +218,11 @@ func (m *memory) warn(want Model) {
 			m.log.Warn("configuration: "+w.Section, "service", w.Service, "reason", w.Reason)
 		}
 	}
-	if m.want.Sections == nil {
+	if m.whole.Sections == nil {
 		log(want.Warnings)
 	}
-	known := make(map[string]*Section, len(m.want.Sections))
-	for _, s := range m.want.Sections {
+	known := make(map[string]*Section, len(m.whole.Sections))
+	for _, s := range m.whole.Sections {
 		known[s.Service] = s
 	}
 	for _, s := range want.Sections {

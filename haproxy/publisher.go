@@ -39,15 +39,18 @@ type publisher struct {
 	shared   []byte
 	loose    bool // a check has passed, and no line refers to a server by name
 	holds    map[string]*hold
+	struck   strikes
+	striker  striker
 	heldAt   time.Time
 }
 
 // published is what came of one publish. It is immutable.
 type published struct {
-	model Model // what the file says now; valid when err is nil
-	holds []Held
-	wrote bool
-	err   error
+	model  Model // what the file says now; valid when err is nil
+	holds  []Held
+	struck strikes
+	wrote  bool
+	err    error
 }
 
 // look reads the file when it is not the one that was seen last, and reports
@@ -89,15 +92,15 @@ func (p *publisher) publish(ctx context.Context, want Model, now time.Time, comm
 		return published{err: err}
 	}
 	p.releaseHolds(want, now)
-	before := len(p.holds)
+	before := len(p.holds) + len(p.struck)
 	m, staged, err := p.settle(ctx, want)
 	if err != nil {
-		return published{err: err, holds: p.held()}
+		return published{err: err, holds: p.held(), struck: p.struck}
 	}
-	if len(p.holds) > before || before == 0 {
+	if len(p.holds)+len(p.struck) > before || before == 0 {
 		p.heldAt = now
 	}
-	done := published{model: m, holds: p.held()}
+	done := published{model: m, holds: p.held(), struck: p.struck}
 	if staged == nil {
 		p.accept(m)
 		return done
@@ -105,7 +108,7 @@ func (p *publisher) publish(ctx context.Context, want Model, now time.Time, comm
 	commit(m)
 	if p.seen, err = staged.commit(); err != nil {
 		p.known = false // whatever is there now has to be read
-		return published{err: err, holds: done.holds}
+		return published{err: err, holds: done.holds, struck: done.struck}
 	}
 	p.text = m.Render()
 	p.accept(m)
@@ -117,9 +120,10 @@ func (p *publisher) publish(ctx context.Context, want Model, now time.Time, comm
 // refused one any more, and all of them after a while.
 func (p *publisher) releaseHolds(want Model, now time.Time) {
 	if now.Sub(p.heldAt) >= recheckAfter {
-		p.holds = nil
+		p.holds, p.struck = nil, nil
 		return
 	}
+	p.struck = p.struck.of(want)
 	wanted := map[string]*Section{}
 	for _, s := range want.Sections {
 		wanted[s.Service] = s
@@ -132,9 +136,10 @@ func (p *publisher) releaseHolds(want Model, now time.Time) {
 
 // settle finds the largest part of want that HAProxy accepts, and stages it.
 // staged is nil when the file says it already.
-func (p *publisher) settle(ctx context.Context, want Model) (m Model, s *staged, err error) {
+func (p *publisher) settle(ctx context.Context, whole Model) (m Model, s *staged, err error) {
 	checks := 0
 	for {
+		want := p.striker.apply(whole, p.struck)
 		m = withHolds(want, p.holds)
 		text := m.Render()
 		if sameLines(text, p.text) {
@@ -169,14 +174,19 @@ func (p *publisher) settle(ctx context.Context, want Model) (m Model, s *staged,
 	}
 }
 
-// blameAndHold holds the services that are blamed. It reports whether that
-// changes anything: not when something else is blamed too, or only services
+// blameAndHold leaves the servers out that are blamed, and holds the services
+// of which more is. It reports whether that changes anything: not when something else is blamed too, or only services
 // that are held already.
 func (p *publisher) blameAndHold(want Model, found []blamed) bool {
 	held := 0
 	for _, b := range found {
 		if b.service == "" {
 			return false
+		}
+		if struck, ok := p.struck.with(want, b); ok && p.holds[b.service] == nil {
+			p.struck = struck
+			held++
+			continue
 		}
 		if p.holds[b.service] == nil && p.hold(want, b) {
 			held++
@@ -206,9 +216,9 @@ func (p *publisher) accept(m Model) {
 	p.accepted, p.preamble, p.shared = accepted, m.Preamble, m.SharedFrontend
 }
 
-// held lists the services in quarantine, by name.
+// held lists the servers that are left out, then the services in quarantine.
 func (p *publisher) held() []Held {
-	var list []Held
+	list := p.struck.held()
 	for _, name := range slices.Sorted(maps.Keys(p.holds)) {
 		h := p.holds[name]
 		list = append(list, Held{Service: name, Reason: h.reason, LeftOut: h.kept == nil})

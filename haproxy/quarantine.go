@@ -71,17 +71,18 @@ func newHold(wanted, accepted *Section, reason string, inShared bool) *hold {
 	return h
 }
 
-// blamed is a service that a line of a check's output names.
+// blamed is a service that lines of a check's output name.
 type blamed struct {
-	service  string // empty = the part of the file that is no service's
-	reason   string
+	service  string   // empty = the part of the file that is no service's
+	servers  []string // the names on the lines, when all of them are server lines
+	reason   string   // of the first line
 	inShared bool
 }
 
 var (
 	alertPlace = regexp.MustCompile(`\[([^\[\]]+):(\d+)\]`)
 	alertProxy = regexp.MustCompile(`(?i)\b(?:proxy|backend|frontend|listen)\s+'([^']+)'`)
-	alertOwner = regexp.MustCompile(`'server\s+([^/']+)/`)
+	alertOwner = regexp.MustCompile(`'server\s+([^/']+)/([^']*)`)
 )
 
 // blame reads what a check of m in the file path printed, and tells whose
@@ -102,11 +103,22 @@ func blame(m Model, path, output string) []blamed {
 		if !ok {
 			b, ok = byName(m, line)
 		}
-		if !ok || slices.ContainsFunc(found, func(f blamed) bool { return f.service == b.service }) {
+		if !ok {
 			continue
 		}
 		b.reason = alertText(line)
-		found = append(found, b)
+		i := slices.IndexFunc(found, func(f blamed) bool { return f.service == b.service })
+		if i < 0 {
+			found = append(found, b)
+			continue
+		}
+		f := &found[i]
+		f.inShared = f.inShared || b.inShared
+		if f.servers == nil || b.servers == nil {
+			f.servers = nil // more than servers is at fault
+		} else {
+			f.servers = append(f.servers, b.servers...)
+		}
 	}
 	return found
 }
@@ -143,7 +155,11 @@ func byName(m Model, line string) (blamed, bool) {
 		}
 		for _, s := range m.Sections {
 			if s.BackendName == match[1] || s.FrontendName == match[1] {
-				return blamed{service: s.Service}, true
+				b := blamed{service: s.Service}
+				if len(match) > 2 && slices.ContainsFunc(s.Servers, func(x Server) bool { return x.Name == match[2] }) {
+					b.servers = []string{match[2]}
+				}
+				return b, true
 			}
 		}
 	}
@@ -154,6 +170,7 @@ func byName(m Model, line string) (blamed, bool) {
 type lineMap struct {
 	starts []int // the first line of each part, ascending, counted from 1
 	owners []blamed
+	texts  [][]byte
 }
 
 func newLineMap(m Model) *lineMap {
@@ -161,7 +178,7 @@ func newLineMap(m Model) *lineMap {
 	next := 1
 	add := func(owner blamed, text []byte) {
 		if n := bytes.Count(text, []byte("\n")); n > 0 {
-			l.starts, l.owners = append(l.starts, next), append(l.owners, owner)
+			l.starts, l.owners, l.texts = append(l.starts, next), append(l.owners, owner), append(l.texts, text)
 			next += n
 		}
 	}
@@ -193,7 +210,22 @@ func (l *lineMap) byPlace(line, path string) (blamed, bool) {
 		if i < 0 {
 			return blamed{}, false
 		}
-		return l.owners[i], true
+		b := l.owners[i]
+		if name, ok := serverAt(l.texts[i], n-l.starts[i]); ok && b.service != "" && !b.inShared {
+			b.servers = []string{name}
+		}
+		return b, true
 	}
 	return blamed{}, false
+}
+
+// serverAt returns the name of the server on line n of text, counted from 0.
+func serverAt(text []byte, n int) (name string, ok bool) {
+	for line := range bytes.Lines(text) {
+		if n == 0 {
+			return serverOf(strings.TrimSpace(string(line)))
+		}
+		n--
+	}
+	return "", false
 }

@@ -72,7 +72,7 @@ func TestQuarantine(t *testing.T) {
 	// The same again is not logged again; other services go on changing.
 	wantHeld(t, b.settle(map[string]string{"api": "1", "web": "2 5|nonsense", "zap": "6"}), "web")
 	b.wantFile("1 2 6", "4 5")
-	if n := strings.Count(b.log.String(), "HAProxy refuses the service's new configuration"); n != 1 {
+	if n := strings.Count(b.log.String(), "HAProxy refuses a server"); n != 1 {
 		t.Errorf("logged %d times:\n%s", n, b.log.String())
 	}
 
@@ -301,7 +301,7 @@ func TestBlame(t *testing.T) {
 	}{
 		{"nothing", "all is well\n[ALERT] : config : Fatal errors found in configuration.", nil},
 		{"preamble", "[ALERT] (1) : config : parsing [/x/h.cfg:4] : no", []blamed{{reason: "parsing [/x/h.cfg:4] : no"}}},
-		{"first and last line", "[/x/h.cfg:5] : a\n[/x/h.cfg:16] : b", []blamed{{service: "api", reason: "[/x/h.cfg:5] : a"}, {service: "web", reason: "[/x/h.cfg:16] : b"}}},
+		{"first and last line", "[/x/h.cfg:5] : a\n[/x/h.cfg:16] : b", []blamed{{service: "api", reason: "[/x/h.cfg:5] : a"}, {service: "web", servers: []string{"a"}, reason: "[/x/h.cfg:16] : b"}}},
 		{"head of the shared frontend", "[/x/h.cfg:19] : a", []blamed{{reason: "[/x/h.cfg:19] : a"}}},
 		{"shared", "[/x/h.cfg:21] : a", []blamed{{service: "web", reason: "[/x/h.cfg:21] : a", inShared: true}}},
 		{"the first place counts", "[/x/h.cfg:12] : as at [/x/h.cfg:5]", []blamed{{service: "web", reason: "[/x/h.cfg:12] : as at [/x/h.cfg:5]"}}},

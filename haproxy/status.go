@@ -33,6 +33,7 @@ type ReloadStatus struct {
 // Held is one service in quarantine: HAProxy refuses what it should have.
 type Held struct {
 	Service string
+	Server  string // it alone is left out; empty = the whole service is in quarantine
 	Reason  string // what HAProxy says
 	LeftOut bool   // there is nothing that was accepted before, so the service is not in the file
 }
@@ -121,14 +122,17 @@ func noteHeld(log *slog.Logger, old, now []Held) {
 			continue
 		}
 		message := "HAProxy refuses the service's new configuration: it keeps the one before"
-		if h.LeftOut {
+		switch {
+		case h.Server != "":
+			message = "HAProxy refuses a server: the service goes on without it"
+		case h.LeftOut:
 			message = "HAProxy refuses the service's configuration: it is left out of the file"
 		}
-		log.Error(message, "service", h.Service, "reason", h.Reason)
+		log.Error(message, "service", h.Service, "server", h.Server, "reason", h.Reason)
 	}
 	for _, h := range old {
-		if !slices.ContainsFunc(now, func(n Held) bool { return n.Service == h.Service }) {
-			log.Info("the service's configuration is accepted again, or gone", "service", h.Service)
+		if !slices.ContainsFunc(now, func(n Held) bool { return n.Service == h.Service && n.Server == h.Server }) {
+			log.Info("what HAProxy refused is accepted again, or gone", "service", h.Service, "server", h.Server)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"net"
 	"os"
 	"strings"
@@ -245,9 +246,20 @@ func TestGarbageInTheRegistry(t *testing.T) {
 	if err := os.WriteFile(dir+"/half.json", []byte(`{"host":"127.0`), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	s.awaitLog(s.synapse, "HAProxy refuses a server: the service goes on without it")
+	pid := s.worker()
 	s.newHost("web2")
 	s.awaitServing("web1", "web2")
+	servers.Eventually(t, func() error { // only the refused server is missing in the file
+		if !strings.Contains(s.config(), "web2_") {
+			return errors.New("web2 is not in the file")
+		}
+		return nil
+	})
 	if config := s.config(); strings.Contains(config, "evil") {
 		t.Errorf("the registry wrote into haproxy.cfg:\n%s", config)
+	}
+	if now := s.worker(); now != pid {
+		t.Error("HAProxy was reloaded for a server that it took over the socket")
 	}
 }
