@@ -32,7 +32,10 @@ func TestOptions(t *testing.T) {
 	}
 	want := []Server{
 		{Name: "n", Host: "a.example.com", Port: 80, Labels: `{"az":"x"}`},
-		{Host: "b.example.com"}, {Host: "c.example.com", Port: 81}, {Host: "::1"}, {Host: "::2", Port: 82},
+		{Host: "b.example.com"},
+		{Host: "c.example.com", Port: 81},
+		{Host: "::1"},
+		{Host: "::2", Port: 82},
 	}
 	if d := cmp.Diff(want, o.List); d != "" {
 		t.Error(d)

@@ -164,7 +164,8 @@ func TestAddressesOfBothKindsSortedLiteralsKept(t *testing.T) {
 	)
 	r := start(t, build(t, Options{Lookup: Lookup{Nameservers: []string{ns.Addr}}, List: []Server{
 		{Host: "DB.example.com.", Port: 5432, Name: "db", Labels: `{"az":"a"}`},
-		{Host: "192.0.2.1", Port: 1}, {Host: "2001:db8::1", Port: 2},
+		{Host: "192.0.2.1", Port: 1},
+		{Host: "2001:db8::1", Port: 2},
 	}}))
 	r.want(t, "10.0.0.9:5432", "10.0.0.10:5432", "[fd00::1]:5432", "192.0.2.1:1", "[2001:db8::1]:2")
 	first := slices.Collect(r.last().Backends.All())[0]
