@@ -26,7 +26,7 @@ type program struct {
 	read config.ReadOptions
 	deps watchers.Deps
 
-	haproxy  *haproxy.Output // in force; nil = none
+	haproxy  *haproxy.Output // in force, or the last one that was; nil = none ever
 	known    *fileout.Output // in force; nil = none
 	knownDir string
 }
@@ -122,7 +122,8 @@ func (p *program) prepare(plan *plan) (synapse.Config, error) {
 	if err != nil {
 		return c, err
 	}
-	if p.haproxy = output; output != nil {
+	if output != nil {
+		p.haproxy = output
 		c.Outputs = append(c.Outputs, output)
 	}
 	if o := plan.options.FileOutput; o != nil {
