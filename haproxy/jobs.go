@@ -32,8 +32,10 @@ func (m *memory) start(ctx context.Context, next step) {
 		run = m.saveJob()
 	}
 	m.job = j
+	h := m.out.hook
 	go func() {
 		defer close(j.done)
+		h.at(atJob)
 		j.finish = run(ctx)
 	}()
 }
@@ -201,7 +203,7 @@ func (m *memory) openRefusals() []string {
 // reloadJob makes HAProxy load the file.
 func (m *memory) reloadJob() func(context.Context) func(*memory) {
 	list, _ := m.reloadReasons()
-	o, deps, file := m.options, m.out.deps, m.file
+	o, deps, file, h := m.options, m.out.deps, m.file, m.out.hook
 	refused := strings.Join(m.openRefusals(), "\n")
 	run := deps.Reload
 	if run == nil {
@@ -211,7 +213,9 @@ func (m *memory) reloadJob() func(context.Context) func(*memory) {
 	}
 	return func(ctx context.Context) func(*memory) {
 		began := time.Now()
+		h.at(atReload)
 		err := run(ctx)
+		h.at(atReloaded)
 		status := ReloadStatus{At: time.Now(), Took: time.Since(began), Reasons: list}
 		return func(m *memory) { m.reloaded(status, err, file, refused) }
 	}
@@ -246,10 +250,11 @@ func (m *memory) reloaded(status ReloadStatus, err error, file *content, refused
 
 // saveJob writes the state file.
 func (m *memory) saveJob() func(context.Context) func(*memory) {
-	path := m.options.StateFilePath
+	path, h := m.options.StateFilePath, m.out.hook
 	state := m.composer.State(m.snapshot, time.Now())
 	return func(context.Context) func(*memory) {
 		err := writeState(path, state)
+		h.at(atSaved)
 		return func(m *memory) {
 			now := time.Now()
 			if err != nil {

@@ -80,7 +80,7 @@ func newMemory(out *Output) *memory {
 		limiter:  limiter{interval: o.RestartInterval.Duration(), jitter: o.RestartJitter},
 		stale:    true,
 		publisher: &publisher{
-			target: &target{path: o.ConfigFilePath}, writes: o.DoWrites, check: check, always: o.DoChecks,
+			target: &target{path: o.ConfigFilePath}, hook: out.hook, writes: o.DoWrites, check: check, always: o.DoChecks,
 		},
 	}
 	m.sync = out.sync

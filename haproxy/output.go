@@ -47,6 +47,7 @@ type Output struct {
 
 	check checkFunc // in place of what the options ask for; tests only
 	sync  syncFunc  // in place of the socket; tests only
+	hook  hook      // tests only
 }
 
 // New returns an Output for the options. It does no I/O.
@@ -76,7 +77,7 @@ func (out *Output) Reconfigured(o Options, services []ServiceConfig) (*Output, e
 	if err != nil {
 		return nil, err
 	}
-	next.before, next.status, next.check, next.sync = out, out.status, out.check, out.sync
+	next.before, next.status, next.check, next.sync, next.hook = out, out.status, out.check, out.sync, out.hook
 	return next, nil
 }
 
@@ -99,15 +100,19 @@ func (out *Output) Apply(ctx context.Context, s service.Snapshot) (again time.Du
 	}
 	m := out.memory
 	defer func() { out.status.Store(m.report()) }()
+	out.hook.at(atApply)
 	m.finish() // a step of an earlier call
 	m.compose(s, time.Now())
 	for {
 		m.lookAtFile(time.Now())
+		out.hook.at(atSync)
 		m.syncServers(ctx)
+		out.hook.at(atSynced)
 		next, again := decide(m.situation(time.Now()))
 		if next == stepNone {
 			return again, nil
 		}
+		out.hook.at(atStart)
 		m.start(ctx, next)
 		if !m.await(ctx) {
 			return jobPoll, nil

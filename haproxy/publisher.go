@@ -25,6 +25,7 @@ const (
 // goroutine at a time: the output's, or the job that it has started.
 type publisher struct {
 	target *target
+	hook   hook
 	writes bool
 	// check looks at the text staged at path; nil = there is none. An error
 	// that is a refusal blames the text, any other the check itself.
@@ -100,16 +101,19 @@ func (p *publisher) publish(ctx context.Context, want Model, now time.Time, comm
 	if len(p.holds)+len(p.struck) > before || before == 0 {
 		p.heldAt = now
 	}
+	p.hook.at(atChecked)
 	done := published{model: m, holds: p.held(), struck: p.struck}
 	if staged == nil {
 		p.accept(m)
 		return done
 	}
 	commit(m)
+	p.hook.at(atDue)
 	if p.seen, err = staged.commit(); err != nil {
 		p.known = false // whatever is there now has to be read
 		return published{err: err, holds: done.holds, struck: done.struck}
 	}
+	p.hook.at(atLive)
 	p.text = m.Render()
 	p.accept(m)
 	done.wrote = true
@@ -148,6 +152,7 @@ func (p *publisher) settle(ctx context.Context, whole Model) (m Model, s *staged
 		if s, err = p.target.stage(text); err != nil {
 			return m, nil, err
 		}
+		p.hook.at(atStaged)
 		if p.check == nil || !p.always && p.proven(m) {
 			return m, s, nil
 		}
