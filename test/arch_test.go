@@ -36,6 +36,7 @@ var levels = map[string]int{
 	"internal/zkconn":     1,
 
 	"checks/*":       2,
+	"haproxy/master": 2,
 	"haproxy/socket": 2,
 	"reporters/*":    2,
 	"watchers/*":     2,
