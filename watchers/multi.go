@@ -70,7 +70,7 @@ func buildMulti(n, discovery *config.Node, d Deps, r *config.Report) service.Wat
 		deps := d
 		deps.Log = d.Log.With("watcher", e.Key)
 		w := New(e.Value, deps, r)
-		m.sources = append(m.sources, &source{child: child{name: e.Key}, watcher: w, pass: filters(e.Value, r)})
+		m.sources = append(m.sources, &source{child: child{name: e.Key}, watcher: w, pass: Filters(e.Value, r)})
 	}
 	m.resolver = newResolver(n.Get("resolver"), o.Resolver, m, d, r)
 	if len(r.Faults()) > before {

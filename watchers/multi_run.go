@@ -30,7 +30,7 @@ type source struct {
 	child
 	heard   int // words in this run
 	watcher service.Watcher
-	pass    []labelFilter
+	pass    []service.LabelFilter
 }
 
 // word is everything that a source has to say about itself: the newest holds
@@ -92,7 +92,7 @@ func (s *source) actor(slot *mailbox.Latest[word], log *slog.Logger) *supervise.
 	var now word // belongs to the actor's goroutine
 	run := func(ctx context.Context) error {
 		return s.watcher.Run(ctx, func(u service.Update) {
-			u.Backends = passed(u.Backends, s.pass)
+			u.Backends = u.Backends.Filter(s.pass)
 			now = word{update: u, spoken: now.spoken + 1}
 			slot.Put(now)
 		})

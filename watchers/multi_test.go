@@ -426,9 +426,9 @@ func TestFiltersOfASource(t *testing.T) {
 		`{"label_filter": {"label": "az", "value": "x"}, "label_filters": {"label": "n", "value": 1, "condition": "not-equals"}}`: "",
 	} {
 		r := &config.Report{}
-		all := filters(parse(t, text), r)
+		all := Filters(parse(t, text), r)
 		var got []string
-		for b := range passed(set, all).All() {
+		for b := range set.Filter(all).All() {
 			got = append(got, b.Host)
 		}
 		if r.Err() != nil || strings.Join(got, " ") != want {

@@ -60,8 +60,9 @@ func (p *plan) add(name string, n *config.Node, deps watchers.Deps, r *config.Re
 	if len(r.Faults()) > before {
 		// The rest would say the same in other words, but for the sections that
 		// were not decoded yet.
-		filters(o.Discovery, r)
-		watchers.New(o.Discovery, deps, r)
+		watchers.Filters(o.Discovery, r)
+		deps.PortOverride = 1 // whether there is one cannot be told now
+		newWatcher(&o, deps, r)
 		return
 	}
 	names := []string{name}
@@ -71,20 +72,29 @@ func (p *plan) add(name string, n *config.Node, deps watchers.Deps, r *config.Re
 			names = append(names, name+"_"+strconv.Itoa(i))
 		}
 	}
+	policy := p.policy(n, &o, r)
 	for _, name := range names {
 		deps := deps
 		deps.Log = deps.Log.With("service", name)
+		deps.PortOverride = policy.PortOverride
 		p.definitions = append(p.definitions, synapse.Definition{
 			Name:   name,
-			Policy: p.policy(n, &o, r),
+			Policy: policy,
 			Source: synapse.Source{
-				Key:     string(o.Discovery.Canonical()) + string(o.DiscoveryMulti.Canonical()),
-				Watcher: watchers.New(o.Discovery, deps, r),
+				Key:     fmt.Sprint(o.Discovery.Canonical(), o.DiscoveryMulti.Canonical(), policy.PortOverride),
+				Watcher: newWatcher(&o, deps, r),
 			},
 		})
 		p.services = append(p.services, haproxy.ServiceConfig{Name: name, Options: o.HAProxy, Raw: n.Get("haproxy").Canonical()})
 		p.noFile[name] = o.FileOutput.Disabled
 	}
+}
+
+func newWatcher(o *serviceOptions, deps watchers.Deps, r *config.Report) service.Watcher {
+	if o.DiscoveryMulti.IsNull() {
+		return watchers.New(o.Discovery, deps, r)
+	}
+	return watchers.Compose(o.Discovery, o.DiscoveryMulti, deps, r)
 }
 
 // policy gathers the hub's part of a service.
@@ -101,6 +111,10 @@ func (p *plan) policy(n *config.Node, o *serviceOptions, r *config.Report) synap
 	if backup == "" {
 		backup, backupKey = o.HAProxy.ServerBackupPort, "haproxy.server_backup_port"
 	}
+	filtered := o.Discovery
+	if !o.DiscoveryMulti.IsNull() {
+		filtered = o.DiscoveryMulti // those of discovery are its own source's alone
+	}
 	return synapse.Policy{
 		DefaultServers: defaultServers(n.Get("default_servers"), o.DefaultServers, r),
 		KeepDefaults:   o.KeepDefaultServers,
@@ -108,7 +122,7 @@ func (p *plan) policy(n *config.Node, o *serviceOptions, r *config.Report) synap
 		LeaderElection: o.LeaderElection,
 		PortOverride:   port(n, key, override, r),
 		BackupPort:     port(n, backupKey, backup, r),
-		LabelFilters:   filters(o.Discovery, r),
+		LabelFilters:   watchers.Filters(filtered, r),
 		RemovalGuard:   guard,
 	}
 }
@@ -164,27 +178,6 @@ func orNull(j config.JSON) config.JSON {
 		return "null"
 	}
 	return j
-}
-
-// filters decodes the label filters of a discovery section; the old singular
-// form comes first.
-func filters(n *config.Node, r *config.Report) []synapse.LabelFilter {
-	var o labelFilters
-	if n.Kind() != config.Object {
-		return nil // the watchers' catalogue says what is wrong
-	}
-	n.Decode(&o, r)
-	if o.Filter != nil {
-		o.Filters = append([]labelFilter{*o.Filter}, o.Filters...)
-	}
-	var list []synapse.LabelFilter
-	for _, f := range o.Filters {
-		if f.Condition != "equals" && f.Condition != "not-equals" {
-			r.Fault(n, "label filter on %q: want the condition equals or not-equals, got %q", f.Label, f.Condition)
-		}
-		list = append(list, synapse.LabelFilter{Label: f.Label, Value: f.Value, Not: f.Condition == "not-equals"})
-	}
-	return list
 }
 
 // stateDirectory returns where the last known good state is kept; empty when

@@ -110,7 +110,11 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 		return exitUsage
 	}
 	p := &program{
-		args: a, log: log, deps: watchers.Deps{Log: log, ZK: zkconn.NewPool(log), Etcd: etcdconn.NewPool(log), EC2: ec2poll.NewPool(log)},
+		args: a, log: log,
+		deps: watchers.Deps{
+			Log: log, ZK: zkconn.NewPool(log), Etcd: etcdconn.NewPool(log),
+			EC2: ec2poll.NewPool(log), Toggles: watchers.NewToggles(log),
+		},
 		read: config.ReadOptions{ERB: true, Getenv: getenv, Hostname: os.Hostname},
 	}
 	if a.check {

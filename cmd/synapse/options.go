@@ -53,16 +53,3 @@ type defaultServer struct {
 	Backup        bool                 `cfg:"backup" default:"no" doc:"Serve only while no normal server is up."`
 	Labels        config.JSON          `cfg:"labels" doc:"Labels, for label_filters."`
 }
-
-// labelFilters are the keys of a discovery section that the hub carries out.
-type labelFilters struct {
-	Filter  *labelFilter  `cfg:"label_filter" doc:"Old form of one label filter."`
-	Filters []labelFilter `cfg:"label_filters" doc:"Filters on labels; all must pass."`
-	Rest    *config.Node  `cfg:",rest"`
-}
-
-type labelFilter struct {
-	Label     string `cfg:"label,required" doc:"Name of the label."`
-	Value     string `cfg:"value,required" doc:"Value to compare with."`
-	Condition string `cfg:"condition" default:"equals" doc:"equals or not-equals."`
-}

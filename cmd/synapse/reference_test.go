@@ -23,7 +23,7 @@ func TestReferenceIsUpToDate(t *testing.T) {
 		},
 		{Title: "A service's `haproxy`", Fields: config.Describe(serviceOptions{}.HAProxy)},
 		{Title: "A service's `file_output`", Fields: config.Describe(serviceOptions{}.FileOutput)},
-		{Title: "`discovery`, every method", Fields: config.Describe(labelFilters{})},
+		{Title: "`discovery`, every method", Fields: config.Describe(watchers.FilterOptions{})},
 	}
 	methods := watchers.Describe()
 	for _, name := range slices.Sorted(maps.Keys(methods)) {

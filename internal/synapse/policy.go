@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"strconv"
 
 	"smartstack/internal/service"
 )
@@ -13,20 +12,14 @@ import (
 // Policy decides what a service's backends are, given what its watcher said.
 // It is immutable.
 type Policy struct {
-	DefaultServers []service.Backend // used while discovery yields none; as given, no override
-	KeepDefaults   bool              // they are also appended to what discovery yields
-	DropPrevious   bool              // discovery yields none and there are no defaults: drop the old set
-	PortOverride   int               // replaces every port; 0 = none
-	BackupPort     int               // lists each backend once more on this port, as backup; 0 = none
-	LabelFilters   []LabelFilter     // all must pass
-	LeaderElection bool              // only the backend with the smallest id
-	RemovalGuard   bool              // a sudden loss of most backends needs a second full read
-}
-
-// LabelFilter passes backends whose label has a value, or has not.
-type LabelFilter struct {
-	Label, Value string
-	Not          bool // passes what does not have the value, a missing label too
+	DefaultServers []service.Backend     // used while discovery yields none; as given, no override
+	KeepDefaults   bool                  // they are also appended to what discovery yields
+	DropPrevious   bool                  // discovery yields none and there are no defaults: drop the old set
+	PortOverride   int                   // replaces every port; 0 = none
+	BackupPort     int                   // lists each backend once more on this port, as backup; 0 = none
+	LabelFilters   []service.LabelFilter // all must pass
+	LeaderElection bool                  // only the backend with the smallest id
+	RemovalGuard   bool                  // a sudden loss of most backends needs a second full read
 }
 
 // verdict is what a policy makes of an update.
@@ -49,7 +42,7 @@ func (p Policy) decide(u service.Update, previous verdict) verdict {
 			v.origin, v.listed = service.Previous, previous.listed
 		}
 	}
-	v.serving = p.filter(v.listed)
+	v.serving = v.listed.Filter(p.LabelFilters)
 	if v.serving.Len() == 0 && v.listed.Len() > 0 {
 		v.notes = append(v.notes, fmt.Sprintf("label_filters let none of %d backends pass", v.listed.Len()))
 	}
@@ -98,43 +91,6 @@ func (p Policy) withDefaults(discovered service.Set) iter.Seq[service.Backend] {
 				return
 			}
 		}
-	}
-}
-
-func (p Policy) filter(s service.Set) service.Set {
-	if len(p.LabelFilters) == 0 {
-		return s
-	}
-	return service.NewSet(func(yield func(service.Backend) bool) {
-		for b := range s.All() {
-			if p.passes(b) && !yield(b) {
-				return
-			}
-		}
-	})
-}
-
-func (p Policy) passes(b service.Backend) bool {
-	labels := b.Labels.Map()
-	for _, f := range p.LabelFilters {
-		value, there := labels[f.Label]
-		has := there && labelText(value) == f.Value
-		if has == f.Not {
-			return false
-		}
-	}
-	return true
-}
-
-// labelText returns a label as a configuration file would write it.
-func labelText(v any) string {
-	switch v := v.(type) {
-	case string:
-		return v
-	case float64:
-		return strconv.FormatFloat(v, 'f', -1, 64)
-	default:
-		return fmt.Sprint(v)
 	}
 }
 

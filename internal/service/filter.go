@@ -1,0 +1,48 @@
+package service
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// LabelFilter passes backends whose label has a value, or has not.
+type LabelFilter struct {
+	Label, Value string
+	Not          bool // passes what does not have the value, a missing label too
+}
+
+// Filter returns the backends that pass all filters.
+func (s Set) Filter(filters []LabelFilter) Set {
+	if len(filters) == 0 {
+		return s
+	}
+	var list []Backend
+	for _, b := range s.list {
+		if passes(b.Labels.Map(), filters) {
+			list = append(list, b)
+		}
+	}
+	return Set{list: list}
+}
+
+func passes(labels map[string]any, filters []LabelFilter) bool {
+	for _, f := range filters {
+		value, there := labels[f.Label]
+		if has := there && labelText(value) == f.Value; has == f.Not {
+			return false
+		}
+	}
+	return true
+}
+
+// labelText returns a label as a configuration file would write it.
+func labelText(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	default:
+		return fmt.Sprint(v)
+	}
+}
