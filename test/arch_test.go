@@ -41,14 +41,14 @@ var levels = map[string]int{
 	"reporters/*":    2,
 	"watchers/*":     2,
 
-	"checks":             3,
-	"haproxy":            3,
-	"internal/fileout":   3,
-	"internal/lastknown": 3,
-	"internal/nerve":     3,
-	"internal/synapse":   3,
-	"reporters":          3,
-	"watchers":           3,
+	"checks":           3,
+	"haproxy":          3,
+	"internal/cli":     3,
+	"internal/fileout": 3,
+	"internal/nerve":   3,
+	"internal/synapse": 3,
+	"reporters":        3,
+	"watchers":         3,
 
 	"cmd/*": 4,
 }

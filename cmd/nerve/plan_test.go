@@ -217,12 +217,12 @@ func TestCommandLine(t *testing.T) {
 		{"no instance", []string{"-k", "-c", good}, env(), exitFault, []string{"instance_id"}},
 		{"no file", []string{"-k", "-c", good + ".none"}, env(), exitFault, []string{"good.json.none"}},
 		{"bad at start", []string{"-c", bad}, env(), exitFault, []string{"services.a"}},
-		{"no configuration", nil, env(), exitUsage, []string{"NERVE_CONFIG", "Usage:"}},
-		{"unknown flag", []string{"--nope"}, env(), exitUsage, []string{"nope", "Usage:"}},
-		{"stray argument", []string{"-c", good, "x"}, env(), exitUsage, []string{`"x"`}},
+		{"no configuration", nil, env(), 2, []string{"NERVE_CONFIG", "Usage:"}},
+		{"unknown flag", []string{"--nope"}, env(), 2, []string{"nope", "Usage:"}},
+		{"stray argument", []string{"-c", good, "x"}, env(), 2, []string{`"x"`}},
 		{"version", []string{"--version"}, env(), exitOK, []string{"nerve dev"}},
 		{"help", []string{"-h"}, env(), exitOK, []string{"Exit codes:"}},
-		{"log format", []string{"-c", good, "--log-format", "xml"}, env(), exitUsage, []string{"xml"}},
+		{"log format", []string{"-c", good, "--log-format", "xml"}, env(), 2, []string{"xml"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var out bytes.Buffer

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"smartstack/internal/cli"
 	"smartstack/internal/mailbox"
 	"smartstack/internal/nerve"
 	"smartstack/reporters"
@@ -18,9 +19,10 @@ import (
 // program is a running nerve. Everything in it belongs to the goroutine that
 // calls serve.
 type program struct {
-	args *arguments
-	log  *slog.Logger
-	deps reporters.Deps
+	start    *cli.Start
+	instance string // in place of the file's instance_id; empty = none
+	log      *slog.Logger
+	deps     reporters.Deps
 }
 
 // check reads the configuration, says what it finds and touches nothing.
@@ -33,12 +35,12 @@ func (p *program) check(stdout, stderr io.Writer) int {
 	for _, w := range plan.warnings {
 		fmt.Fprintln(stderr, "warning:", w)
 	}
-	fmt.Fprintf(stdout, "%s is usable: %d services\n", p.args.config, len(plan.config.Services))
+	fmt.Fprintf(stdout, "%s is usable: %d services\n", p.start.Config, len(plan.config.Services))
 	return exitOK
 }
 
 func (p *program) plan() (*plan, error) {
-	return readPlan(p.args.config, p.args.instance, p.args.strict, p.deps, p.log)
+	return readPlan(p.start.Config, p.instance, p.start.Strict, p.deps, p.log)
 }
 
 // serve runs the program until it is asked to end.
@@ -55,7 +57,7 @@ func (p *program) serve(ctx context.Context, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return exitFault
 	}
-	p.log.Info("nerve starts", "version", version, "config", p.args.config)
+	p.log.Info("nerve starts", "version", version, "config", p.start.Config)
 	wake := mailbox.NewWake()
 	configs := mailbox.New[nerve.Config](wake)
 	p.put(configs, plan)
@@ -85,7 +87,7 @@ func (p *program) reload(configs *mailbox.Latest[nerve.Config]) {
 		for line := range strings.Lines(err.Error()) {
 			p.log.Error("configuration", "err", strings.TrimSpace(line))
 		}
-		p.log.Error("the new configuration is not used; the old one stays in force", "config", p.args.config)
+		p.log.Error("the new configuration is not used; the old one stays in force", "config", p.start.Config)
 		return
 	}
 	p.put(configs, plan)

@@ -8,9 +8,11 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"smartstack/haproxy"
+	"smartstack/internal/cli"
 	"smartstack/internal/config"
 	"smartstack/internal/fileout"
 	"smartstack/internal/service"
@@ -21,10 +23,10 @@ import (
 // program is a running synapse. Everything in it belongs to the goroutine that
 // calls serve.
 type program struct {
-	args *arguments
-	log  *slog.Logger
-	read config.ReadOptions
-	deps watchers.Deps
+	start *cli.Start
+	log   *slog.Logger
+	read  config.ReadOptions
+	deps  watchers.Deps
 
 	haproxy  *haproxy.Output // in force, or the last one that was; nil = none ever
 	known    *fileout.Output // in force; nil = none
@@ -41,33 +43,34 @@ func (p *program) check(stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return exitFault
 	}
-	fmt.Fprintf(stdout, "%s is usable: %s\n", p.args.config, plan.summary())
+	fmt.Fprintf(stdout, "%s is usable: %s\n", p.start.Config, plan.summary())
 	return exitOK
 }
 
 func (p *program) plan() (*plan, error) {
-	return readPlan(p.args.config, p.read, p.args.strict, p.deps)
+	return readPlan(p.start.Config, p.read, p.start.Strict, p.deps)
 }
 
 // serve runs the program until it is asked to end.
 func (p *program) serve(ctx context.Context, stderr io.Writer) int {
+	// Caught from the beginning: a HUP during the start must not kill.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+
 	plan, err := p.plan()
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return exitFault
 	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-
 	c, err := p.prepare(plan)
 	if err != nil {
 		p.log.Error("synapse cannot start", "err", err)
 		return exitFault
 	}
-	p.log.Info("synapse starts", "version", version, "config", p.args.config, "holds", plan.summary())
+	p.log.Info("synapse starts", "version", version, "config", p.start.Config, "holds", plan.summary())
 	hub := synapse.New(c, p.log)
 	done := make(chan error, 1)
 	go func() { done <- hub.Run(ctx) }()
@@ -104,10 +107,13 @@ func (p *program) reload(ctx context.Context, hub *synapse.Hub) {
 		}
 	}
 	if err != nil {
-		p.log.Error("the new configuration is not used; the old one stays in force", "config", p.args.config, "err", err)
+		for line := range strings.Lines(err.Error()) {
+			p.log.Error("configuration", "err", strings.TrimSpace(line))
+		}
+		p.log.Error("the new configuration is not used; the old one stays in force", "config", p.start.Config)
 		return
 	}
-	p.log.Info("the configuration was read again", "config", p.args.config, "holds", plan.summary())
+	p.log.Info("the configuration was read again", "config", p.start.Config, "holds", plan.summary())
 }
 
 // prepare turns a plan into what the hub runs. Outputs that are in force hand
