@@ -1,9 +1,11 @@
 package ec2poll
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"time"
@@ -104,11 +106,23 @@ func retryer() aws.Retryer {
 // maxBody bounds one answer, in bytes: 1,000 instances need 4 MB.
 const maxBody = 64 << 20
 
-// limited bounds what answers may hold.
+// limited bounds what answers may hold, and sends forms from memory. The AWS
+// client closes its own body as soon as an answer starts; where that is before
+// net/http is done with the body, it costs the connection, and the answer.
 type limited struct{ http.RoundTripper }
 
 // RoundTrip hands the request on.
 func (l limited) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		form, err := io.ReadAll(r.Body)
+		r.Body.Close()
+		if err != nil {
+			return nil, err
+		}
+		r = r.WithContext(r.Context()) // a copy
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(form)), nil }
+		r.Body, _ = r.GetBody() // cannot fail
+	}
 	response, err := l.RoundTripper.RoundTrip(r)
 	if err == nil {
 		response.Body = http.MaxBytesReader(nil, response.Body, maxBody)
