@@ -118,7 +118,7 @@ func (m *memory) wrote(done published, want Model, rev uint64, canceled bool, no
 		m.recheck = now.Add(recheckAfter)
 	}
 	if sameModel(m.whole, want) {
-		m.stale = false
+		m.stale, m.fileRev = false, m.snapshot.Rev
 		m.pending.clear()
 	}
 	if done.wrote {

@@ -192,6 +192,8 @@ func (m *memory) compose(s service.Snapshot, now time.Time) {
 		if soon := now.Add(saveDelay); m.stateDue.IsZero() || soon.Before(m.stateDue) {
 			m.stateDue = soon
 		}
+	} else if !m.stale {
+		m.fileRev = s.Rev
 	}
 	m.whole = whole
 	m.want = m.striker.apply(whole, m.struck)

@@ -32,6 +32,19 @@ func TestFirstChangeIsWrittenAtOnceAndReloaded(t *testing.T) {
 	}
 }
 
+// A change that no line of the file shows is in the file as soon as it is known.
+func TestSnapshotWithoutAnyChangeCountsAsWritten(t *testing.T) {
+	b := newBed(t, "web")
+	b.open()
+	s := b.snapshot(map[string]string{"web": "1 2"})
+	b.apply(s)
+	s.Rev++
+	b.apply(s)
+	if st := b.out.Status(); st.Written != s.Rev || st.Applied != s.Rev {
+		t.Errorf("status %+v", st)
+	}
+}
+
 func TestReloadsAreSpacedAndSayWhy(t *testing.T) {
 	b := newBed(t, "web", "api")
 	b.options.RestartInterval = config.Seconds(2500 * time.Millisecond)
