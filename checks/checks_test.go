@@ -30,11 +30,15 @@ func TestNew(t *testing.T) {
 		want Built
 	}{
 		{`{"type":"tcp"}`, Built{Name: "web tcp-10.0.0.1:8080", Timeout: 100 * time.Millisecond, Rise: 1, Fall: 1}},
-		{`{"type":"tcp","host":"::1","port":"81","timeout":"0.5","rise":3,"fall":2,"name":"mine"}`,
-			Built{Name: "mine", Timeout: 500 * time.Millisecond, Rise: 3, Fall: 2}},
+		{
+			`{"type":"tcp","host":"::1","port":"81","timeout":"0.5","rise":3,"fall":2,"name":"mine"}`,
+			Built{Name: "mine", Timeout: 500 * time.Millisecond, Rise: 3, Fall: 2},
+		},
 		{`{"type":"http","uri":"/health"}`, Built{Name: "http-10.0.0.1:8080/health", Timeout: 300 * time.Millisecond, Rise: 1, Fall: 1}},
-		{`{"type":"http","uri":"/health","name":"ignored as in the original","port":81,"ssl":true,"read_timeout":1}`,
-			Built{Name: "http-10.0.0.1:81/health", Timeout: 1400 * time.Millisecond, Rise: 1, Fall: 1}},
+		{
+			`{"type":"http","uri":"/health","name":"ignored as in the original","port":81,"ssl":true,"read_timeout":1}`,
+			Built{Name: "http-10.0.0.1:81/health", Timeout: 1400 * time.Millisecond, Rise: 1, Fall: 1},
+		},
 		{`{"type":"noop"}`, Built{Name: "web noop-10.0.0.1:8080", Timeout: time.Second, Rise: 1, Fall: 1}},
 		{`{"type":"base","timeout":1}`, Built{Name: "web base-10.0.0.1:8080", Timeout: time.Second, Rise: 1, Fall: 1}},
 	} {

@@ -82,7 +82,7 @@ func (b *bed) snapshot(members map[string]string) service.Snapshot {
 	s := service.Snapshot{Rev: b.rev}
 	for _, cfg := range b.services {
 		var list []service.Backend
-		for _, n := range strings.Fields(members[cfg.Name]) {
+		for n := range strings.FieldsSeq(members[cfg.Name]) {
 			host, options, _ := strings.Cut(n, "|")
 			list = append(list, service.Backend{Name: "s" + host, Host: "10.0.0." + host, Port: 80, ServerOptions: strings.ReplaceAll(options, "~", " ")})
 		}
@@ -114,12 +114,12 @@ func (b *bed) read() string {
 func (b *bed) wantFile(present, absent string) {
 	b.t.Helper()
 	text := b.read()
-	for _, s := range strings.Fields(present) {
+	for s := range strings.FieldsSeq(present) {
 		if !strings.Contains(text, "10.0.0."+s+":80") {
 			b.t.Errorf("server %s is not in the file:\n%s", s, text)
 		}
 	}
-	for _, s := range strings.Fields(absent) {
+	for s := range strings.FieldsSeq(absent) {
 		if strings.Contains(text, "10.0.0."+s+":80") {
 			b.t.Errorf("server %s is in the file:\n%s", s, text)
 		}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"smartstack/haproxy/master"
 	"smartstack/internal/atomicfile"
 )
 
@@ -78,25 +79,10 @@ func writeCandidate(path string, text []byte) (remove func(), err error) {
 
 // findHAProxy returns the program to check with; empty = there is none.
 func findHAProxy(path string, env []string) string {
-	switch {
-	case path == checkOff:
+	if path == checkOff {
 		return ""
-	case path != "":
-		return path
 	}
-	dirs := []string{"/usr/local/sbin", "/usr/sbin"} // daemons' PATHs may leave them out
-	for _, v := range env {
-		if list, ok := strings.CutPrefix(v, "PATH="); ok {
-			dirs = append(filepath.SplitList(list), dirs...)
-		}
-	}
-	for _, dir := range dirs {
-		file := filepath.Join(dir, "haproxy")
-		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 && filepath.IsAbs(file) {
-			return file
-		}
-	}
-	return ""
+	return master.Program(path, env)
 }
 
 // proven reports whether m needs no check, because it differs from what was

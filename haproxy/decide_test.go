@@ -46,8 +46,11 @@ func TestDecide(t *testing.T) {
 		{"reload too early", situation{now: t0, reload: true, reloadWait: 2 * time.Second}, stepNone, 2 * time.Second},
 		{"reload of a socket that is down", situation{now: t0, reload: true, notBefore: t0.Add(socketGrace), reloadWait: time.Second}, stepNone, socketGrace},
 		{"reload waits for the file", situation{now: t0, reload: true, stale: true, pending: calmChange()}, stepNone, quiet},
-		{"reload does not wait for a file that cannot be written",
-			situation{now: t0, reload: true, stale: true, pending: calmChange(), fileRetry: t0.Add(time.Second)}, stepReload, 0},
+		{
+			"reload does not wait for a file that cannot be written",
+			situation{now: t0, reload: true, stale: true, pending: calmChange(), fileRetry: t0.Add(time.Second)},
+			stepReload, 0,
+		},
 		{"state file", situation{now: t0, state: true}, stepSave, 0},
 		{"state file later", situation{now: t0, state: true, stateDue: t0.Add(time.Minute)}, stepNone, time.Minute},
 		{"something is under way", situation{now: t0, busy: true, stale: true, immediate: true, reload: true, state: true}, stepNone, jobPoll},

@@ -21,22 +21,30 @@ func TestFaultsOfTheFile(t *testing.T) {
 		break_, mend func(b *bed) error
 		want         string
 	}{
-		{"directory missing",
+		{
+			"directory missing",
 			func(b *bed) error { return os.Rename(b.dir, b.dir+".away") },
-			func(b *bed) error { return os.Rename(b.dir+".away", b.dir) }, "no such file or directory"},
-		{"directory is a file",
+			func(b *bed) error { return os.Rename(b.dir+".away", b.dir) }, "no such file or directory",
+		},
+		{
+			"directory is a file",
 			func(b *bed) error {
 				return errors.Join(os.Rename(b.dir, b.dir+".away"), os.WriteFile(b.dir, nil, 0o644))
 			},
-			func(b *bed) error { return errors.Join(os.Remove(b.dir), os.Rename(b.dir+".away", b.dir)) }, "not a directory"},
-		{"file is a directory",
+			func(b *bed) error { return errors.Join(os.Remove(b.dir), os.Rename(b.dir+".away", b.dir)) }, "not a directory",
+		},
+		{
+			"file is a directory",
 			func(b *bed) error { return errors.Join(os.Remove(b.file), os.Mkdir(b.file, 0o755)) },
-			func(b *bed) error { return os.Remove(b.file) }, "config_file_path must name a file"},
-		{"staging directory is a file",
+			func(b *bed) error { return os.Remove(b.file) }, "config_file_path must name a file",
+		},
+		{
+			"staging directory is a file",
 			func(b *bed) error {
 				return errors.Join(os.RemoveAll(filepath.Join(b.dir, ".synapse")), os.WriteFile(filepath.Join(b.dir, ".synapse"), nil, 0o644))
 			},
-			func(b *bed) error { return os.Remove(filepath.Join(b.dir, ".synapse")) }, ".synapse"},
+			func(b *bed) error { return os.Remove(filepath.Join(b.dir, ".synapse")) }, ".synapse",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b := newBed(t, "web")

@@ -27,6 +27,7 @@ func (m *memory) start(ctx context.Context, next step) {
 	case stepWrite:
 		run = m.writeJob()
 	case stepReload:
+		m.carryStates(ctx)
 		run = m.reloadJob()
 	default:
 		run = m.saveJob()
@@ -205,8 +206,12 @@ func (m *memory) reloadJob() func(context.Context) func(*memory) {
 	list, _ := m.reloadReasons()
 	o, deps, file, h := m.options, m.out.deps, m.file, m.out.hook
 	refused := strings.Join(m.openRefusals(), "\n")
-	run := deps.Reload
-	if run == nil {
+	run := func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeoutCause(ctx, o.ReloadTimeout.Duration(), fmt.Errorf("no result within %v", o.ReloadTimeout.Duration()))
+		defer cancel()
+		return deps.Reload(ctx)
+	}
+	if deps.Reload == nil {
 		run = func(ctx context.Context) error {
 			return shellCommand(ctx, o.ReloadCommand, deps.Env, o.ReloadTimeout.Duration())
 		}
@@ -226,6 +231,7 @@ func (m *memory) reloadJob() func(context.Context) func(*memory) {
 func (m *memory) reloaded(status ReloadStatus, err error, file *content, refused string) {
 	m.limiter.done(status.At, err == nil)
 	if err != nil {
+		m.clearStates()
 		status.Err = err.Error()
 		m.lastReload = status
 		m.failedReloads++

@@ -13,17 +13,22 @@ type Options struct {
 	DoWrites            bool     `cfg:"do_writes" default:"true" doc:"Write config_file_path."`
 	ConfigFilePath      string   `cfg:"config_file_path" doc:"File to write; required with do_writes."`
 	DoReloads           bool     `cfg:"do_reloads" default:"true" doc:"Run reload_command after changes that need a reload."`
-	ReloadCommand       string   `cfg:"reload_command" doc:"Shell command that makes HAProxy read the file; required with do_reloads."`
+	ReloadCommand       string   `cfg:"reload_command" doc:"Shell command that makes HAProxy read the file; required with do_reloads, but not with supervise."`
 	DoSocket            bool     `cfg:"do_socket" default:"true" doc:"Change servers over HAProxy's socket where no reload is needed."`
-	SocketFilePath      []string `cfg:"socket_file_path" doc:"HAProxy's admin socket, or a list of them with one per process; required with do_socket."`
+	SocketFilePath      []string `cfg:"socket_file_path" doc:"HAProxy's admin socket, or a list of them with one per process; required with do_socket. With supervise it may be left out: then it is the one in global, or one of ours."`
 	DoChecks            bool     `cfg:"do_checks" default:"false" doc:"Run check_command on a candidate before it replaces the file."`
 	CheckCommand        string   `cfg:"check_command" doc:"Shell command that fails for a bad candidate_config_file_path; required with do_checks."`
 	CandidateConfigPath string   `cfg:"candidate_config_file_path" doc:"File that check_command looks at; required with do_checks."`
-	Supervise           bool     `cfg:"supervise" default:"false" doc:"Start HAProxy as a child process and reload it without reload_command."`
+
+	Supervise         bool           `cfg:"supervise" default:"false" doc:"Start HAProxy and look after it: it is started again when it dies, and reloaded without reload_command."`
+	MasterSocket      string         `cfg:"master_socket" doc:"Path of the master socket with supervise; left out, .synapse/haproxy/master.sock beside config_file_path."`
+	StopHAProxyOnExit bool           `cfg:"stop_haproxy_on_exit" default:"false" doc:"With supervise, end HAProxy when synapse is told to end; else it goes on serving and the next synapse takes it over."`
+	HardStopAfter     config.Seconds `cfg:"hard_stop_after" default:"300" doc:"How long an old HAProxy process may finish its connections after a reload, in seconds, in our global section and with supervise; 0 for no limit."`
+	ServerStateFile   string         `cfg:"server_state_file" doc:"File that carries the servers' state over a reload, as server-state-file in global; left out, one of ours when global is left out, too."`
 
 	CheckTimeout  config.Seconds `cfg:"check_timeout" default:"10" doc:"How long check_command may take, in seconds, before it is killed and nothing is written."`
 	ReloadTimeout config.Seconds `cfg:"reload_timeout" default:"30" doc:"How long reload_command may take, in seconds, before it is killed and tried again."`
-	HAProxyPath   string         `cfg:"haproxy_path" doc:"HAProxy program that checks every file before it goes live when do_checks is off; left out, the installed one, and off for no check."`
+	HAProxyPath   string         `cfg:"haproxy_path" doc:"HAProxy program that runs with supervise, and checks every file before it goes live when do_checks is off; left out, the installed one, and off for no check."`
 
 	RestartInterval config.Seconds `cfg:"restart_interval" default:"2" doc:"Shortest time between two reloads, in seconds."`
 	RestartJitter   float64        `cfg:"restart_jitter" default:"0" doc:"Part of restart_interval that is added to it at random."`

@@ -60,6 +60,7 @@ func New(o Options, services []ServiceConfig, deps Deps, log *slog.Logger) (*Out
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
+	o.complete()
 	if o.CheckTimeout <= 0 {
 		o.CheckTimeout = defaultCheckTimeout
 	}
@@ -155,6 +156,7 @@ func (out *Output) open(now time.Time) error {
 		old = old.before
 	}
 	m := newMemory(out)
+	m.offerStates()
 	if old != nil {
 		m.takeOver(old.memory, now)
 	} else if err := m.recall(now); err != nil {

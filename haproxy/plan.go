@@ -246,8 +246,9 @@ func plainName(name string) bool {
 // addCommands returns what adds w under a name and brings it into rotation. A
 // problem without a kind is one that a reload would not solve.
 func (p *planner) addCommands(w *Server, name string) (cmds []string, kind Kind, problem string) {
-	address, hostKind := w.Address(), isAddress
-	if hostKind, _ = kindOfHost(w.Host); hostKind == isName {
+	address := w.Address()
+	hostKind, _ := kindOfHost(w.Host)
+	if hostKind == isName {
 		found := p.o.Hosts[w.Host]
 		if len(found) > 0 {
 			address = net.JoinHostPort(found[0], strconv.Itoa(w.Port))
@@ -338,13 +339,14 @@ func activate(r ServerRef, settings []setting) []string {
 
 // joinCommand joins a command; the first part is taken as it stands.
 func joinCommand(parts []string) (string, bool) {
-	text := parts[0]
+	var text strings.Builder
+	text.WriteString(parts[0])
 	for _, part := range parts[1:] {
 		word, ok := cliWord(part)
 		if !ok {
 			return "", false
 		}
-		text += " " + word
+		text.WriteString(" " + word)
 	}
-	return text, true
+	return text.String(), true
 }

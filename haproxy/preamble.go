@@ -1,6 +1,7 @@
 package haproxy
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -18,12 +19,19 @@ func defaultGlobal(o *Options) []string {
 	if len(o.SocketFilePath) > 0 {
 		lines = append(lines, "stats timeout 1h") // our connection to the socket stays open
 	}
+	if o.HardStopAfter > 0 {
+		// Else old processes pile up behind connections that never end.
+		lines = append(lines, fmt.Sprintf("hard-stop-after %dms", o.HardStopAfter.Duration().Milliseconds()))
+	}
+	if o.ServerStateFile != "" {
+		lines = append(lines, "server-state-file "+o.ServerStateFile)
+	}
 	return lines
 }
 
 // defaultDefaults is the defaults section where the configuration has none.
-func defaultDefaults() []string {
-	return []string{
+func defaultDefaults(o *Options) []string {
+	lines := []string{
 		"log global",
 		"mode http",                // services of another kind say "mode tcp" themselves
 		"option dontlognull",       // port scans and health checks are not worth a log line
@@ -41,6 +49,10 @@ func defaultDefaults() []string {
 		// would refuse to start for it.
 		"default-server init-addr last,libc,none",
 	}
+	if o.ServerStateFile != "" {
+		lines = append(lines, "load-server-state-from-file global") // a server that is down stays so over a reload
+	}
+	return lines
 }
 
 // preamble renders the blank line after the header, global, defaults and the
@@ -51,7 +63,7 @@ func preamble(o *Options) []byte {
 		global = defaultGlobal(o)
 	}
 	if defaults == nil {
-		defaults = defaultDefaults()
+		defaults = defaultDefaults(o)
 	}
 	b := appendSection([]byte("\n"), "global", global)
 	b = appendSection(b, "defaults", mendAll(defaults))

@@ -290,8 +290,10 @@ func FuzzBlame(f *testing.F) {
 
 func TestBlame(t *testing.T) {
 	section := func(name string) *Section {
-		return &Section{Service: name, FrontendName: name, BackendName: name + "-back", Shared: []string{"acl " + name},
-			Text: []byte("\nfrontend " + name + "\n\tbind :1\n\nbackend " + name + "-back\n\tserver a 10.0.0.1:80\n")}
+		return &Section{
+			Service: name, FrontendName: name, BackendName: name + "-back", Shared: []string{"acl " + name},
+			Text: []byte("\nfrontend " + name + "\n\tbind :1\n\nbackend " + name + "-back\n\tserver a 10.0.0.1:80\n"),
+		}
 	}
 	m := Model{Preamble: []byte("\nglobal\n\tmaxconn 1\n"), Sections: []*Section{section("api"), section("web")}}
 	m.SharedFrontend = appendShared([]byte("\nfrontend shared-frontend\n\tbind :80\n"), m.Sections)

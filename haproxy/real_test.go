@@ -372,8 +372,10 @@ func BenchmarkMemberToFile(b *testing.B) {
 			out.memory.pending = pending{}
 			out.memory.limiter.next = out.memory.limiter.next.Add(-10 * defaultReloadTimeout.Duration())
 		}
-		s := service.Snapshot{Rev: i, Services: []*service.Service{{Name: "web", Rev: i, Origin: service.Discovered,
-			Backends: service.SetOf(service.Backend{Host: "10.0.0.1", Port: 80}, service.Backend{Host: "10.0.0.2", Port: int(i%1000) + 1})}}}
+		s := service.Snapshot{Rev: i, Services: []*service.Service{{
+			Name: "web", Rev: i, Origin: service.Discovered,
+			Backends: service.SetOf(service.Backend{Host: "10.0.0.1", Port: 80}, service.Backend{Host: "10.0.0.2", Port: int(i%1000) + 1}),
+		}}}
 		if _, err := out.Apply(b.Context(), s); err != nil || out.Status().Written != i {
 			b.Fatal(err, out.Status())
 		}

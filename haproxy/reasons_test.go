@@ -29,16 +29,26 @@ func TestReasons(t *testing.T) {
 		{"comments, blank lines, indentation", web("# x\nfrontend web\n  bind :1\nbackend web\n\n\t# y\n\tserver a 10.0.0.1:80 id 1\n\tserver b 10.0.0.2:80 id 2 \n"), nil},
 		{"global", func(c *content) { c.preamble = []byte("global\n\tmaxconn 11\n") }, []string{"global, defaults or extra sections changed"}},
 		{"shared", func(c *content) { c.shared = nil }, []string{"shared frontend changed"}},
-		{"services", func(c *content) { delete(c.stanzas, "api"); c.stanzas["new"] = []byte("\nbackend new\n") },
-			[]string{"service api: removed", "service new: added"}},
-		{"server added", web("\nfrontend web\n\tbind :1\n\nbackend web\n\tserver a 10.0.0.1:80 id 1\n\tserver b 10.0.0.2:80 id 2\n\tserver c 10.0.0.3:80\n"),
-			[]string{"service web: server added c"}},
-		{"server removed, one changed", web("\nfrontend web\n\tbind :1\n\nbackend web\n\tserver b 10.0.0.2:80 id 2 disabled\n"),
-			[]string{"service web: server removed a, server changed b"}},
-		{"order", web("\nfrontend web\n\tbind :1\n\nbackend web\n\tserver b 10.0.0.2:80 id 2\n\tserver a 10.0.0.1:80 id 1\n"),
-			[]string{"service web: order of servers changed"}},
-		{"many", web("\nfrontend web\n\tbind :2\n\nbackend web\n\tserver c 1\n\tserver d 1\n\tserver e 1\n\tserver f 1\n"),
-			[]string{"service web: frontend or backend options changed, 4 servers added: c d e …, 2 servers removed: a b"}},
+		{
+			"services", func(c *content) { delete(c.stanzas, "api"); c.stanzas["new"] = []byte("\nbackend new\n") },
+			[]string{"service api: removed", "service new: added"},
+		},
+		{
+			"server added", web("\nfrontend web\n\tbind :1\n\nbackend web\n\tserver a 10.0.0.1:80 id 1\n\tserver b 10.0.0.2:80 id 2\n\tserver c 10.0.0.3:80\n"),
+			[]string{"service web: server added c"},
+		},
+		{
+			"server removed, one changed", web("\nfrontend web\n\tbind :1\n\nbackend web\n\tserver b 10.0.0.2:80 id 2 disabled\n"),
+			[]string{"service web: server removed a, server changed b"},
+		},
+		{
+			"order", web("\nfrontend web\n\tbind :1\n\nbackend web\n\tserver b 10.0.0.2:80 id 2\n\tserver a 10.0.0.1:80 id 1\n"),
+			[]string{"service web: order of servers changed"},
+		},
+		{
+			"many", web("\nfrontend web\n\tbind :2\n\nbackend web\n\tserver c 1\n\tserver d 1\n\tserver e 1\n\tserver f 1\n"),
+			[]string{"service web: frontend or backend options changed, 4 servers added: c d e …, 2 servers removed: a b"},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			now := old()

@@ -380,7 +380,7 @@ func (p *process) note(plan Plan, out outcome) {
 	}
 }
 
-// summary of a result for the log.
+// String sums a result up for the log.
 func (res Result) String() string {
 	counts := map[Verb]int{}
 	for _, s := range res.Steps {

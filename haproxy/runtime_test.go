@@ -24,18 +24,16 @@ import (
 
 // rig is a Runtime beside a real HAProxy.
 type rig struct {
-	tb       testing.TB
-	dir      string
-	cfg      string
-	sock     string
-	addr     string // the frontend of service web
-	preamble string
-	lines    []string // of the defaults section
-	proc     *servers.Process
-	rt       *Runtime
-	side     *socket.Client    // an operator's connection
-	loaded   map[string][]byte // by service
-	now      time.Time
+	tb     testing.TB
+	dir    string
+	cfg    string
+	sock   string
+	addr   string   // the frontend of service web
+	lines  []string // of the defaults section
+	proc   *servers.Process
+	rt     *Runtime
+	side   *socket.Client    // an operator's connection
+	loaded map[string][]byte // by service
 }
 
 // newRig starts HAProxy with the sections.
@@ -227,7 +225,7 @@ func (r *rig) get(path string) (string, error) {
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != 200 {
+	if err == nil && resp.StatusCode != http.StatusOK {
 		err = fmt.Errorf("status %d", resp.StatusCode)
 	}
 	return string(body), err

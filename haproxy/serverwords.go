@@ -177,9 +177,9 @@ func fixed(settings []setting, cookies bool) []setting {
 }
 
 func find(settings []setting, word string) (setting, bool) {
-	for i := len(settings) - 1; i >= 0; i-- {
-		if settings[i].word == word {
-			return settings[i], true
+	for _, s := range slices.Backward(settings) {
+		if s.word == word {
+			return s, true
 		}
 	}
 	return setting{}, false

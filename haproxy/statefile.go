@@ -74,8 +74,13 @@ func (m *Remembered) encode(out *bytes.Buffer) {
 		key   string
 		value any
 	}{
-		{"name", b.Name}, {"host", b.Host}, {"port", b.Port}, {"id", b.ID}, {"weight", b.Weight},
-		{"haproxy_server_options", options}, {"labels", b.Labels},
+		{"name", b.Name},
+		{"host", b.Host},
+		{"port", b.Port},
+		{"id", b.ID},
+		{"weight", b.Weight},
+		{"haproxy_server_options", options},
+		{"labels", b.Labels},
 	} {
 		writeKey(out, 1, field.key)
 		out.Write(compactJSON(field.value))

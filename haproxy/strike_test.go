@@ -20,13 +20,6 @@ func strikeModel(options ...string) Model {
 	return c.Compose(snapshot(svc("web", backends...), svc("other", at("x"))), testTime)
 }
 
-func serverNamesOf(s *Section) (names []string) {
-	for i := range s.Servers {
-		names = append(names, s.Servers[i].Name[:1])
-	}
-	return names
-}
-
 func TestOneBadServerIsLeftOutAlone(t *testing.T) {
 	m := strikeModel("check", "no-such-word", "check")
 	bad := ""
@@ -82,7 +75,8 @@ func TestBlameNamesServers(t *testing.T) {
 	if len(found) != 1 || found[0].service != "web" || len(found[0].servers) != 2 {
 		t.Fatalf("found %+v", found)
 	}
-	title := 1 + strings.Count(text[:strings.Index(text, "backend web")], "\n")
+	above, _, _ := strings.Cut(text, "backend web")
+	title := 1 + strings.Count(above, "\n")
 	alerts = append(alerts, "[ALERT] (1) : config : parsing [/x/haproxy.cfg:"+strconv.Itoa(title)+"] : something else")
 	if found := blame(m, "/x/haproxy.cfg", strings.Join(alerts, "\n")); len(found) != 1 || found[0].servers != nil {
 		t.Errorf("more than servers is at fault, found %+v", found)

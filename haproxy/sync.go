@@ -25,6 +25,7 @@ func (m *memory) syncServers(ctx context.Context) {
 		m.log.Info("changed HAProxy over its socket", "rev", m.snapshot.Rev, "reason", res.String(), "took", res.Took.Round(time.Microsecond).String())
 	}
 	if res.New {
+		m.clearStates()
 		m.metProcess(now)
 	}
 	if err != nil {

@@ -227,7 +227,7 @@ func stampOf(dir *os.Root, name string) (stamp, fs.FileInfo, error) {
 	}
 	s := stamp{size: info.Size(), modified: info.ModTime()}
 	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
-		s.dev, s.ino = uint64(sys.Dev), sys.Ino
+		s.dev, s.ino = sys.Dev, sys.Ino
 	}
 	return s, info, nil
 }

@@ -15,9 +15,19 @@ func (o *Options) Validate(n *config.Node, r *config.Report) {
 			r.Fault(n, "%s is on and needs %s", key, partner)
 		}
 	}
+	done := *o
+	done.complete()
+	needs(o.Supervise, "supervise", "config_file_path", o.ConfigFilePath)
 	needs(o.DoWrites, "do_writes", "config_file_path", o.ConfigFilePath)
 	needs(o.DoReloads && !o.Supervise, "do_reloads", "reload_command", o.ReloadCommand)
-	needs(o.DoSocket, "do_socket", "socket_file_path", strings.Join(o.SocketFilePath, ""))
+	if done.Supervise && done.DoSocket && len(done.Global) > 0 && len(done.SocketFilePath) == 0 {
+		r.Fault(n.Get("global"), "do_socket is on and global has no line such as: stats socket /run/haproxy.sock mode 600 level admin expose-fd listeners")
+	} else {
+		needs(o.DoSocket, "do_socket", "socket_file_path", strings.Join(done.SocketFilePath, ""))
+	}
+	for _, fault := range done.superviseFaults() {
+		r.Fault(n, "%s", fault)
+	}
 	needs(o.DoChecks, "do_checks", "check_command", o.CheckCommand)
 	needs(o.DoChecks, "do_checks", "candidate_config_file_path", o.CandidateConfigPath)
 	if _, err := o.seed(); err != nil {
@@ -100,7 +110,9 @@ func (o *ServiceOptions) ports() []option {
 // texts are the values that end up on lines of ours.
 func (o *ServiceOptions) texts() []option {
 	return []option{
-		{"bind_address", o.BindAddress}, {"bind_options", o.BindOptions},
-		{"backend_name", o.BackendName}, {"server_options", o.ServerOptions.Value},
+		{"bind_address", o.BindAddress},
+		{"bind_options", o.BindOptions},
+		{"backend_name", o.BackendName},
+		{"server_options", o.ServerOptions.Value},
 	}
 }

@@ -1,7 +1,6 @@
 package watchers
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -15,11 +14,12 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+
+	"smartstack/internal/awsconn"
 )
 
 // s3Region is where a bucket is looked for first when neither the environment
-// nor the host names a region. S3 then says where it really is.
+// nor the profile names a region. S3 then says where it really is.
 const s3Region = "us-east-1"
 
 // s3Client reads objects. The AWS library finds credentials, region and
@@ -33,25 +33,19 @@ type s3Client struct {
 }
 
 // s3Reader returns a reader that does nothing before its first read.
-func s3Reader() readObject {
-	transport := &http.Transport{
-		Proxy:             http.ProxyFromEnvironment,
-		DisableKeepAlives: true, // one small read now and then
-	}
-	c := &s3Client{http: &http.Client{
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
-	return c.read
-}
+func s3Reader() readObject { return new(s3Client).read }
 
 func (c *s3Client) read(ctx context.Context, bucket, key string) ([]byte, error) {
 	if c.config == nil {
-		found, err := awsconfig.LoadDefaultConfig(ctx)
+		found, err := awsconn.Find(ctx, awsconn.Options{Service: "S3", FallbackRegion: s3Region})
 		if err != nil {
 			return nil, fmt.Errorf("aws: %w", err)
 		}
-		c.config, c.region = &found, cmp.Or(found.Region, s3Region)
+		c.config, c.region = &found, found.Region
+		c.http = &http.Client{
+			Transport:     awsconn.Transport(found), // one small read now and then: keeps no connection
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
 	}
 	data, region, err := c.get(ctx, bucket, key)
 	if err != nil && region != "" && region != c.region {

@@ -71,8 +71,10 @@ func TestTwoRegistriesAtOnce(t *testing.T) {
 			{"type": "etcd", "etcd_host": %q, "etcd_path": "/services/web"}]}}}`, h.port, zk.Addr, etcdServer.Addr))
 	n := start(t, "-c", h.config)
 	log := slog.New(slog.DiscardHandler)
-	zkWatcher, err := zookeeper.New(zookeeper.Options{Hosts: []string{zk.Addr}, Path: "/services/web", WatchData: "auto",
-		Decode: zookeeper.Decode{Method: "nerve"}}, zkconn.NewPool(log), log)
+	zkWatcher, err := zookeeper.New(zookeeper.Options{
+		Hosts: []string{zk.Addr}, Path: "/services/web", WatchData: "auto",
+		Decode: zookeeper.Decode{Method: "nerve"},
+	}, zkconn.NewPool(log), log)
 	inZK := consume(t, zkWatcher, err)
 	etcdWatcher, err := etcd.New(etcd.Options{Hosts: []string{etcdServer.Addr}, Path: "/services/web"}, etcdconn.NewPool(log), log)
 	inEtcd := consume(t, etcdWatcher, err)

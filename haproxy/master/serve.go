@@ -55,7 +55,7 @@ func (r *run) serve(ctx context.Context, p *process) error {
 			r.waiting = append(r.waiting, q)
 		case <-ticker.C:
 			r.out.relay(ctx)
-			if round++; len(r.status.Old) > 0 || round%lookEvery == 0 {
+			if round++; len(r.status.Old) > 0 || len(r.status.Current) == 0 || round%lookEvery == 0 {
 				r.tend(ctx, p)
 			}
 		}

@@ -242,11 +242,10 @@ func (c *Client) reply() (string, error) {
 // makeRoom moves what was not handed out to the front of the buffer, and
 // doubles it when that frees less than half.
 func (c *Client) makeRoom() {
-	rest := c.buf[c.read:]
-	if to := c.buf[:0]; len(rest) > cap(c.buf)/2 || cap(c.buf) == 0 {
+	if rest := c.buf[c.read:]; len(rest) > cap(c.buf)/2 || cap(c.buf) == 0 {
 		c.buf = append(make([]byte, 0, max(firstBuffer, 2*cap(c.buf))), rest...)
 	} else {
-		c.buf = append(to, rest...)
+		c.buf = append(c.buf[:0], rest...)
 	}
 	c.read = 0
 }
@@ -255,7 +254,7 @@ func (c *Client) makeRoom() {
 func explain(ctx context.Context, err error) error {
 	var timeout net.Error
 	switch {
-	case ctx.Err() != nil && context.Cause(ctx) == context.Canceled:
+	case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled):
 		return fmt.Errorf("given up: %w", context.Canceled)
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return fmt.Errorf("no answer in time: HAProxy hangs, is overloaded, or has too many connections on this socket (stats maxconn): %w", context.DeadlineExceeded)

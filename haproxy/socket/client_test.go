@@ -239,8 +239,8 @@ func TestTenThousandCommandsDoNotBreakThePipe(t *testing.T) {
 	}
 }
 
-// real starts HAProxy with the lines and returns its socket's path.
-func real(tb testing.TB, backends string) (string, *servers.Process) {
+// realHAProxy starts HAProxy with the lines and returns its socket's path.
+func realHAProxy(tb testing.TB, backends string) (string, *servers.Process) {
 	tb.Helper()
 	dir := shortDir(tb)
 	addr := fmt.Sprintf("127.0.0.1:%d", servers.FreePort(tb))
@@ -260,7 +260,7 @@ func real(tb testing.TB, backends string) (string, *servers.Process) {
 }
 
 func TestRealHAProxy(t *testing.T) {
-	path, p := real(t, "backend b\n\tserver s 127.0.0.1:9\n\tserver v [::1]:9 disabled\nbackend empty\n")
+	path, p := realHAProxy(t, "backend b\n\tserver s 127.0.0.1:9\n\tserver v [::1]:9 disabled\nbackend empty\n")
 	c := New(path)
 	defer c.Close()
 	replies, err := c.Do(t.Context(), []string{"show info", "show servers state", "show servers state none", "show stat b 4 -1", "set server b/s weight 999", "show servers state empty"})

@@ -81,8 +81,14 @@ func TestAtLeast(t *testing.T) {
 		major, minor int
 		want         bool
 	}{
-		{"2.6.12-1+deb12u4", 2, 6, true}, {"2.6.12", 2, 7, false}, {"3.0-dev3", 2, 9, true}, {"2.10.1", 2, 9, true},
-		{"1.9", 2, 0, false}, {"", 0, 0, false}, {"x.y", 0, 0, false}, {"3", 2, 0, false},
+		{"2.6.12-1+deb12u4", 2, 6, true},
+		{"2.6.12", 2, 7, false},
+		{"3.0-dev3", 2, 9, true},
+		{"2.10.1", 2, 9, true},
+		{"1.9", 2, 0, false},
+		{"", 0, 0, false},
+		{"x.y", 0, 0, false},
+		{"3", 2, 0, false},
 	} {
 		if got := (Info{Version: tc.version}).AtLeast(tc.major, tc.minor); got != tc.want {
 			t.Errorf("%q at least %d.%d: %v", tc.version, tc.major, tc.minor, got)

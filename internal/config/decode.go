@@ -46,7 +46,7 @@ var (
 
 // decode sets v from n and tells whether it could.
 func decode(n *Node, v reflect.Value, t tag, r *Report) bool {
-	if own, ok := v.Addr().Interface().(fromNode); ok {
+	if own, ok := reflect.TypeAssert[fromNode](v.Addr()); ok {
 		return own.fromNode(n, t, r)
 	}
 	switch v.Type() {

@@ -37,8 +37,7 @@ func (d *describer) structure(path string, t reflect.Type) {
 	}
 	d.around = append(d.around, t)
 	defer func() { d.around = d.around[:len(d.around)-1] }()
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		tag := parseTag(f)
 		switch {
 		case tag.skip || tag.ignored || tag.rest:
@@ -77,7 +76,7 @@ func typeOf(t reflect.Type) (word, step string, inner reflect.Type) {
 	case reflect.TypeFor[Seconds]():
 		return "seconds", "", nil
 	}
-	if h, ok := reflect.New(t).Interface().(holder); ok {
+	if h, ok := reflect.TypeAssert[holder](reflect.New(t)); ok {
 		word, step, inner = typeOf(h.holds())
 		if _, named := h.(interface{ named() }); named {
 			return "object of " + word, ".*" + step, inner

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -37,13 +38,13 @@ func evaluate(code string, o ReadOptions) (rubyValue, error) {
 	if err == nil && x.rest != "" {
 		err = errNotRuby
 	}
-	if err == errNotRuby {
+	if errors.Is(err, errNotRuby) {
 		return v, fmt.Errorf("%s", unsupported("="+code))
 	}
 	return v, err
 }
 
-var errNotRuby = fmt.Errorf("expression not known")
+var errNotRuby = errors.New("expression not known")
 
 type ruby struct {
 	rest string

@@ -45,7 +45,8 @@ func stringEnd(b []byte, i int) int {
 // commentEnd returns the offset of the last byte of the comment that begins at
 // i, or i when there is none.
 func commentEnd(b []byte, i int) int {
-	end, rest := "", b[i:]
+	var end string
+	rest := b[i:]
 	switch {
 	case bytes.HasPrefix(rest, []byte("//")):
 		end = "\n"

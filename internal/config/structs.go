@@ -30,7 +30,7 @@ func decodeStruct(n *Node, v reflect.Value, t tag, r *Report) bool {
 	}
 	d.fields(v)
 	d.others()
-	if own, ok := v.Addr().Interface().(validator); ok && d.ok {
+	if own, ok := reflect.TypeAssert[validator](v.Addr()); ok && d.ok {
 		own.Validate(n, r)
 	}
 	// What is wrong inside is reported; the object as such was one.
@@ -71,8 +71,8 @@ func (d *structDecoder) inline(outer, inner reflect.Value) {
 	if !inner.CanAddr() || !inner.Addr().CanInterface() {
 		return
 	}
-	_, outerSpeaks := outer.Addr().Interface().(validator)
-	if own, ok := inner.Addr().Interface().(validator); ok && d.ok && !(outerSpeaks && isEmbedded(outer, inner)) {
+	_, outerSpeaks := reflect.TypeAssert[validator](outer.Addr())
+	if own, ok := reflect.TypeAssert[validator](inner.Addr()); ok && d.ok && !(outerSpeaks && isEmbedded(outer, inner)) {
 		own.Validate(d.n, d.r)
 	}
 }
@@ -118,7 +118,7 @@ func (d *structDecoder) index(name string) int {
 
 func (d *structDecoder) field(v reflect.Value, t tag) {
 	i := d.find(t)
-	_, nullable := v.Addr().Interface().(takesNull)
+	_, nullable := reflect.TypeAssert[takesNull](v.Addr())
 	if i >= 0 && (!d.n.items[i].IsNull() || nullable || v.Type() == nodeType) {
 		d.ok = decode(d.n.items[i], v, t, d.r) && d.ok
 		return
@@ -143,7 +143,7 @@ func (d *structDecoder) field(v reflect.Value, t tag) {
 // hasDefaults tells whether an absent object has to be decoded all the same,
 // for the defaults in it.
 func hasDefaults(v reflect.Value) bool {
-	if _, own := v.Addr().Interface().(fromNode); own {
+	if _, own := reflect.TypeAssert[fromNode](v.Addr()); own {
 		return false
 	}
 	return slices.ContainsFunc(reflect.VisibleFields(v.Type()), func(f reflect.StructField) bool {
@@ -169,7 +169,7 @@ func (d *structDecoder) missing(i int, t tag) {
 
 func (d *structDecoder) setDefault(v reflect.Value, t tag) {
 	n := defaultNode(t.def)
-	if own, ok := v.Addr().Interface().(takesNull); ok {
+	if own, ok := reflect.TypeAssert[takesNull](v.Addr()); ok {
 		own.fromDefault(n, t, d.r)
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -190,8 +191,8 @@ func (y *yamlTree) merge(n *Node, v *yaml.Node, index *keyIndex, own map[string]
 		list = target.Content
 	}
 	// The first of a list wins, so it goes in last.
-	for i := len(list) - 1; i >= 0; i-- {
-		y.mergeOne(n, list[i], index, own, depth)
+	for _, l := range slices.Backward(list) {
+		y.mergeOne(n, l, index, own, depth)
 	}
 }
 

@@ -65,7 +65,7 @@ func endsToken(b []byte, i int) bool {
 // yamlLines returns where lines begin, by all the breaks that yaml.v3 counts.
 func yamlLines(b []byte) []int {
 	lines := []int{0}
-	for i := 0; i < len(b); i++ {
+	for i := range b {
 		switch {
 		case b[i] == '\r' && i+1 < len(b) && b[i+1] == '\n':
 		case b[i] == '\r' || b[i] == '\n':

@@ -4,21 +4,16 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
+
+	"smartstack/internal/awsconn"
 )
 
 // The limits of one call. A call includes the credentials it needs and what
@@ -27,7 +22,6 @@ const (
 	callLimit = 15 * time.Second
 	attempts  = 2
 	retryWait = 2 * time.Second // between attempts, at most
-	dialLimit = 5 * time.Second // for a connection
 )
 
 // describe is DescribeInstances. It is kept as a function: behind an interface
@@ -41,31 +35,16 @@ type client struct {
 	close    func() // its idle connections
 }
 
-// connect finds the region and where the credentials come from, as all AWS
-// tools do: from q, the environment, the profile, the container, the host.
+// connect finds the region and where the credentials come from, as AWS tools
+// do: from q, the environment, the profile, the container, the host.
 func connect(ctx context.Context, q Query) (*client, error) {
-	// Credentials are asked for rarely, so their connections are not kept.
-	forCredentials := awshttp.NewBuildableClient().
-		WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialLimit }).
-		WithTransportOptions(func(t *http.Transport) { t.DisableKeepAlives = true })
-	from := []func(*awsconfig.LoadOptions) error{
-		awsconfig.WithHTTPClient(forCredentials), awsconfig.WithLogger(logging.Nop{}), awsconfig.WithRegion(q.Region),
-	}
-	if q.KeyID != "" {
-		from = append(from, awsconfig.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(q.KeyID, string(q.Secret), "")))
-	}
-	conf, err := awsconfig.LoadDefaultConfig(ctx, from...)
+	conf, err := awsconn.Find(ctx, awsconn.Options{Region: q.Region, KeyID: q.KeyID, Secret: string(q.Secret), Service: "EC2"})
 	if err != nil {
 		return nil, &Fault{Region: q.Region, Call: "read the AWS configuration of this host", Err: err}
 	}
-	if conf.Region == "" {
-		here, err := imds.NewFromConfig(conf).GetRegion(ctx, nil)
-		if err != nil {
-			return nil, &Fault{Call: "find the region", Err: fmt.Errorf("neither aws_region, nor AWS_REGION, nor the profile, nor the host's metadata tell it: %w", err)}
-		}
-		conf.Region = here.Region
-	}
-	transport := forEC2(conf)
+	transport := awsconn.Transport(conf)
+	transport.DisableKeepAlives = false // from page to page
+	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 1, 1
 	c := ec2.NewFromConfig(conf, func(o *ec2.Options) {
 		o.HTTPClient = &http.Client{
 			Transport:     limited{transport},
@@ -74,18 +53,6 @@ func connect(ctx context.Context, q Query) (*client, error) {
 		o.Retryer, o.RetryMaxAttempts = retryer(), attempts
 	})
 	return &client{region: conf.Region, describe: c.DescribeInstances, close: transport.CloseIdleConnections}, nil
-}
-
-// forEC2 makes a transport that keeps its connection from page to page, with
-// the certificates that the configuration asks for.
-func forEC2(conf aws.Config) *http.Transport {
-	t := awshttp.NewBuildableClient().GetTransport()
-	if b, ok := conf.HTTPClient.(*awshttp.BuildableClient); ok {
-		t = b.GetTransport()
-	}
-	t.DisableKeepAlives = false
-	t.MaxIdleConns, t.MaxIdleConnsPerHost = 1, 1
-	return t
 }
 
 // retryer tries again what went wrong on the way, but not what EC2 refused

@@ -61,14 +61,30 @@ func TestMerge(t *testing.T) {
 		name               string
 		older, newer, want Batch
 	}{
-		{"changes add up", Batch{Changed: map[string]*KV{"a": a}, Rev: 1}, Batch{Changed: map[string]*KV{"b": b}, Rev: 2},
-			Batch{Changed: map[string]*KV{"a": a, "b": b}, Rev: 2}},
-		{"gone stays said", Batch{Changed: map[string]*KV{"a": a}, Rev: 1}, Batch{Changed: map[string]*KV{"a": nil}, Rev: 2},
-			Batch{Changed: map[string]*KV{"a": nil}, Rev: 2}},
-		{"gone from everything", Batch{Reset: true, Changed: map[string]*KV{"a": a, "b": b}}, Batch{Changed: map[string]*KV{"a": nil}, Rev: 2},
-			Batch{Reset: true, Changed: map[string]*KV{"b": b}, Rev: 2}},
-		{"everything wins", Batch{Changed: map[string]*KV{"a": a}}, Batch{Reset: true, Changed: map[string]*KV{}, Rev: 2, History: 1},
-			Batch{Reset: true, Changed: map[string]*KV{}, Rev: 2, History: 1}},
+		{
+			"changes add up",
+			Batch{Changed: map[string]*KV{"a": a}, Rev: 1},
+			Batch{Changed: map[string]*KV{"b": b}, Rev: 2},
+			Batch{Changed: map[string]*KV{"a": a, "b": b}, Rev: 2},
+		},
+		{
+			"gone stays said",
+			Batch{Changed: map[string]*KV{"a": a}, Rev: 1},
+			Batch{Changed: map[string]*KV{"a": nil}, Rev: 2},
+			Batch{Changed: map[string]*KV{"a": nil}, Rev: 2},
+		},
+		{
+			"gone from everything",
+			Batch{Reset: true, Changed: map[string]*KV{"a": a, "b": b}},
+			Batch{Changed: map[string]*KV{"a": nil}, Rev: 2},
+			Batch{Reset: true, Changed: map[string]*KV{"b": b}, Rev: 2},
+		},
+		{
+			"everything wins",
+			Batch{Changed: map[string]*KV{"a": a}},
+			Batch{Reset: true, Changed: map[string]*KV{}, Rev: 2, History: 1},
+			Batch{Reset: true, Changed: map[string]*KV{}, Rev: 2, History: 1},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.older.Changed = maps.Clone(c.older.Changed)

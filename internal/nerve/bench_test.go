@@ -52,9 +52,11 @@ func BenchmarkWithdrawal(b *testing.B) {
 	check, reporter := &flip{}, heard{down: make(chan int64, 1)}
 	var services []Service
 	for i := range 1000 {
-		s := Service{Name: string(rune('a' + i)), Interval: 500 * time.Millisecond,
+		s := Service{
+			Name: string(rune('a' + i)), Interval: 500 * time.Millisecond,
 			Checks:    []Check{{Check: fine{}, Timeout: time.Second, Rise: 1, Fall: 1}},
-			Reporters: []Reporter{{Reporter: heard{down: make(chan int64, 1)}}}}
+			Reporters: []Reporter{{Reporter: heard{down: make(chan int64, 1)}}},
+		}
 		if i == 0 {
 			s.Interval = 10 * time.Millisecond
 			s.Checks[0].Check, s.Reporters[0].Reporter = check, reporter

@@ -177,8 +177,10 @@ func after(d time.Duration) {
 
 // svc is a service with one check and one reporter per registry.
 func svc(name, key string, check service.Check, regs ...*fakeRegistry) Service {
-	s := Service{Name: name, Key: key, Interval: 500 * time.Millisecond,
-		Backend: service.Backend{Name: "i", Host: "h", Port: 80}}
+	s := Service{
+		Name: name, Key: key, Interval: 500 * time.Millisecond,
+		Backend: service.Backend{Name: "i", Host: "h", Port: 80},
+	}
 	if check != nil {
 		s.Checks = []Check{{Name: "c", Check: check, Timeout: 100 * time.Millisecond, Rise: 1, Fall: 1}}
 	}

@@ -135,7 +135,7 @@ func (b *batch[T]) read(j job, values []*T) error {
 	}
 	for k, i := range j.at {
 		n, err := get(j.watch)(b.zk, b.outside(b.nodes[i]))
-		if err == zk.ErrNoNode {
+		if errors.Is(err, zk.ErrNoNode) {
 			continue
 		}
 		if err != nil {
@@ -156,7 +156,7 @@ func (b *batch[T]) bulk(j job, values []*T) error {
 		switch {
 		case err == nil:
 			values[k] = new(b.decode(j.at[k], n))
-		case err != ErrNoNode && failed == nil:
+		case !errors.Is(err, ErrNoNode) && failed == nil:
 			failed = err
 		}
 	})

@@ -2,6 +2,7 @@ package zkconn
 
 import (
 	"context"
+	"errors"
 	"path"
 	"time"
 
@@ -154,13 +155,13 @@ func (s *session) MakePath(ctx context.Context, node string) error {
 
 func makePath(c *zk.Conn, p string) error {
 	_, err := c.Create(p, nil, zk.FlagPersistent, zk.WorldACL(zk.PermAll))
-	if err == zk.ErrNoNode && p != "/" {
+	if errors.Is(err, zk.ErrNoNode) && p != "/" {
 		if err := makePath(c, path.Dir(p)); err != nil {
 			return err
 		}
 		_, err = c.Create(p, nil, zk.FlagPersistent, zk.WorldACL(zk.PermAll))
 	}
-	if err == zk.ErrNodeExists {
+	if errors.Is(err, zk.ErrNodeExists) {
 		return nil
 	}
 	return err

@@ -153,7 +153,7 @@ func CleanPath(p string) (string, error) {
 	}
 	for part := range strings.SplitSeq(p, "/") {
 		if part == "." || part == ".." {
-			return "", fmt.Errorf("path %q: no part may be . or ..", p)
+			return "", fmt.Errorf("path %q: . and .. are no names of nodes", p)
 		}
 	}
 	for _, r := range p {

@@ -45,7 +45,7 @@ func TestEnsembleFaults(t *testing.T) {
 		{Ensemble{Hosts: []string{"[::1"}}, "want host:port"},
 		{Ensemble{Hosts: []string{"a b:1"}}, "want host:port"},
 		{Ensemble{Hosts: []string{"a:1/x", "b:1/y"}}, "more than one chroot"},
-		{Ensemble{Hosts: []string{"a:1/x/../y"}}, "no part may be"},
+		{Ensemble{Hosts: []string{"a:1/x/../y"}}, "are no names of nodes"},
 		{Ensemble{Hosts: []string{"a"}, Auth: []string{"hunter2"}}, "want scheme:text"},
 		{Ensemble{Hosts: []string{"a"}, SessionTimeout: -time.Second}, "is not between"},
 	} {
@@ -68,8 +68,10 @@ func TestCleanPath(t *testing.T) {
 		}
 		got[p] = clean
 	}
-	want := map[string]string{"/": "/", "a": "/a", "//a//b/": "/a/b", "": "error", "/a/..": "error",
-		"/a\nb": "error", "/a\u0085": "error", "/\ufff0": "error"}
+	want := map[string]string{
+		"/": "/", "a": "/a", "//a//b/": "/a/b", "": "error", "/a/..": "error",
+		"/a\nb": "error", "/a\u0085": "error", "/\ufff0": "error",
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -81,8 +81,10 @@ func startSession(n normal, log *slog.Logger) *session {
 		discards: map[string]Stat{},
 	}
 	s.state = State{Since: time.Now(), Changed: s.changed}
-	s.dialer = dialer{ctx: ctx, timeout: n.dialTimeout(), handshake: n.handshakeTimeout(), failed: s.fault,
-		tickets: &tickets{waiting: map[int32]chan bulkAnswer{}}}
+	s.dialer = dialer{
+		ctx: ctx, timeout: n.dialTimeout(), handshake: n.handshakeTimeout(), failed: s.fault,
+		tickets: &tickets{waiting: map[int32]chan bulkAnswer{}},
+	}
 	s.order.connected = s.dialer.established
 	s.mu.Lock() // the library may call back before Connect has returned
 	defer s.mu.Unlock()

@@ -221,9 +221,8 @@ func TestHAProxyRestartedWithAnOldFile(t *testing.T) {
 
 // What another host registers is data: it cannot break the file or the others.
 func TestGarbageInTheRegistry(t *testing.T) {
-	dir := ""
 	s := newStage(t, registries(t)["file"]())
-	dir = s.registry.watcher["path"].(string)
+	dir := s.registry.watcher["path"].(string)
 	s.newHost("web1")
 	s.startSynapse()
 	s.awaitServing("web1")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -159,9 +160,7 @@ func (s *stage) writeSynapse() {
 		"discovery": s.registry.watcher,
 		"haproxy":   object{"port": s.port, "server_options": "check inter 200 rise 1 fall 2", "backend": []string{"option redispatch 1"}},
 	}
-	for k, v := range s.extra {
-		web[k] = v
-	}
+	maps.Copy(web, s.extra)
 	s.writeJSON("synapse.json", object{
 		"services":       object{"web": web},
 		"start_deadline": 1,
@@ -216,9 +215,7 @@ func (h *host) nerveConfig(port int) object {
 		"host": "127.0.0.1", "port": port, "check_interval": 0.1,
 		"checks": []object{{"type": "http", "uri": "/health", "timeout": 1, "rise": 1, "fall": 1}},
 	}
-	for k, v := range h.stage.registry.reporter {
-		web[k] = v
-	}
+	maps.Copy(web, h.stage.registry.reporter)
 	return object{"instance_id": h.name, "services": object{"web": web}}
 }
 

@@ -64,9 +64,10 @@ func page(title string, sections []Section) string {
 }
 
 func row(f config.Field) string {
-	key := "`" + f.Path + "`"
+	var key strings.Builder
+	key.WriteString("`" + f.Path + "`")
 	for _, a := range f.Aliases {
-		key += ", `" + a + "`"
+		key.WriteString(", `" + a + "`")
 	}
 	def := f.Default
 	switch {
@@ -75,5 +76,5 @@ func row(f config.Field) string {
 	case def != "":
 		def = "`" + def + "`"
 	}
-	return fmt.Sprintf("| %s | %s | %s | %s |\n", key, f.Type, def, strings.ReplaceAll(f.Doc, "|", "\\|"))
+	return fmt.Sprintf("| %s | %s | %s | %s |\n", key.String(), f.Type, def, strings.ReplaceAll(f.Doc, "|", "\\|"))
 }

@@ -33,8 +33,10 @@ func ZooKeeper(tb testing.TB, extra ...string) *Process {
 	}
 	return launch(tb, &Process{
 		Addr: addr, Dir: dir, name: "zookeeper", ready: zooKeeperServes,
-		argv: []string{java, "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", jar,
-			"org.apache.zookeeper.server.quorum.QuorumPeerMain", file},
+		argv: []string{
+			java, "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", jar,
+			"org.apache.zookeeper.server.quorum.QuorumPeerMain", file,
+		},
 	})
 }
 
@@ -63,10 +65,12 @@ func Etcd(tb testing.TB, extra ...string) *Process {
 	dir := tb.TempDir()
 	client := fmt.Sprintf("http://127.0.0.1:%d", FreePort(tb))
 	peer := fmt.Sprintf("http://127.0.0.1:%d", FreePort(tb))
-	argv := append([]string{bin, "--name", "test", "--data-dir", filepath.Join(dir, "data"),
+	argv := append([]string{
+		bin, "--name", "test", "--data-dir", filepath.Join(dir, "data"),
 		"--listen-client-urls", client, "--advertise-client-urls", client,
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-		"--initial-cluster", "test=" + peer, "--unsafe-no-fsync"}, extra...)
+		"--initial-cluster", "test=" + peer, "--unsafe-no-fsync",
+	}, extra...)
 	return launch(tb, &Process{
 		Addr: strings.TrimPrefix(client, "http://"), Dir: dir, name: "etcd", argv: argv, ready: etcdServes,
 		env: []string{"ETCD_UNSUPPORTED_ARCH=arm64"},

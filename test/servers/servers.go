@@ -103,9 +103,10 @@ func (p *Process) end(sig syscall.Signal) {
 	}
 }
 
-// Pause stops the server's processes without ending them (a hang); Resume
-// lets them go on.
-func (p *Process) Pause()  { p.Signal(syscall.SIGSTOP) }
+// Pause stops the server's processes without ending them, as a hang would.
+func (p *Process) Pause() { p.Signal(syscall.SIGSTOP) }
+
+// Resume lets the processes go on after Pause.
 func (p *Process) Resume() { p.Signal(syscall.SIGCONT) }
 
 // Signal sends sig to the server and all its children.

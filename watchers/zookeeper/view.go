@@ -223,10 +223,10 @@ func (v *view) readConfig(ctx context.Context) error {
 	v.configOld, v.configArmed = false, v.w.poll == 0
 	v.configMzxid = n.Stat.Mzxid
 	if err := new(service.Builder).Generators(n.Data); err != nil {
-		v.configFault = err.Error()
-		return nil
+		v.configFault = err.Error() // the older ones stay
+	} else {
+		v.generators, v.configFault = n.Data, ""
 	}
-	v.generators, v.configFault = n.Data, ""
 	return nil
 }
 
