@@ -80,10 +80,14 @@ func (d *desk) close(ctx context.Context) error {
 	return nil
 }
 
+// call runs f on a goroutine of its own and waits for it: the stack that f
+// needs is gone afterwards, while the desk's own lives as long as the service.
 func (d *desk) call(ctx context.Context, timeout time.Duration, f func(context.Context) error) error {
 	d.busySince.Store(time.Now().UnixNano())
 	defer d.busySince.Store(0)
-	return call(ctx, timeout, f)
+	done := make(chan error)
+	go func() { done <- call(ctx, timeout, f) }()
+	return <-done
 }
 
 // stuck tells whether a call has ignored its deadline.

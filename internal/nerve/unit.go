@@ -101,32 +101,47 @@ func (u *unit) serve(running context.Context, d *desk) {
 	})
 }
 
-// loop checks, decides and tells the desks, round after round.
+// loop checks, decides and tells the desks, round after round. Each round has a
+// goroutine of its own, which is gone between rounds: checks need deep stacks,
+// and a thousand of those held for nothing would be most of nerve's memory.
 func (u *unit) loop(ctx context.Context) {
 	j := newJudge(u.svc, u.log, time.Now())
-	timer := time.NewTimer(time.Until(u.pace.first()))
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
+	over := make(chan struct{})
+	var timer *time.Timer
+	timer = time.AfterFunc(time.Hour, func() {
+		if ctx.Err() == nil {
+			u.round(ctx, j)
+			now := time.Now()
+			timer.Reset(u.pace.next(now).Sub(now))
+			// At an end that came meanwhile, whoever stops the timer has the
+			// last word: this round, or the loop that did not see it.
+			if ctx.Err() == nil || !timer.Stop() {
+				return
+			}
 		}
-		up, first := j.round(ctx)
-		if ctx.Err() != nil {
-			return // a check that was cut short says nothing
-		}
-		for _, d := range u.desks {
-			d.want.Put(service.Registration{Up: up, Backend: u.svc.Backend})
-		}
-		if first {
-			close(u.decided)
-		}
-		u.noteDown(up)
-		now := time.Now()
-		u.lastRound.Store(now.UnixNano())
-		timer.Reset(u.pace.next(now).Sub(now))
+		close(over)
+	})
+	timer.Reset(time.Until(u.pace.first()))
+	<-ctx.Done()
+	if !timer.Stop() {
+		<-over
 	}
+}
+
+// round checks once, and passes the decision on.
+func (u *unit) round(ctx context.Context, j *judge) {
+	up, first := j.round(ctx)
+	if ctx.Err() != nil {
+		return // a check that was cut short says nothing
+	}
+	for _, d := range u.desks {
+		d.want.Put(service.Registration{Up: up, Backend: u.svc.Backend})
+	}
+	if first {
+		close(u.decided)
+	}
+	u.noteDown(up)
+	u.lastRound.Store(time.Now().UnixNano())
 }
 
 // noteDown closes isDown at the first decision that is down; only the loop
