@@ -20,6 +20,8 @@ import (
 var (
 	write = flag.String("write", "", "document whose tables are renewed with what was measured")
 
+	bin = flag.String("bin", "", "directory of nerve and synapse, built already; as an old release to compare with")
+
 	notes   = &notebook{}
 	release = sync.OnceValues(buildRelease)
 )
@@ -31,8 +33,10 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	code := m.Run()
-	if dir, err := release(); err == nil && len(notes.figures) > 0 {
-		_ = os.RemoveAll(dir)
+	if *bin == "" && len(notes.figures) > 0 {
+		if dir, err := release(); err == nil {
+			_ = os.RemoveAll(dir)
+		}
 	}
 	notes.print(os.Stdout)
 	if *write != "" && code == 0 {
@@ -47,6 +51,9 @@ func TestMain(m *testing.M) {
 // program returns the path of nerve or synapse, built as it is released.
 func program(b *testing.B, name string) string {
 	b.Helper()
+	if *bin != "" {
+		return filepath.Join(*bin, name)
+	}
 	dir, err := release()
 	if err != nil {
 		b.Fatal(err)
