@@ -154,7 +154,7 @@ func (c *Check) Check(ctx context.Context) error {
 	// The end of ctx (TERM, or a deadline shorter than ours) must not wait for a step's own deadline.
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if c.o.SSL {
-		if conn, err = c.handshake(conn); err != nil {
+		if conn, err = c.handshake(ctx, conn); err != nil {
 			return orEnd(ctx, err)
 		}
 	}
@@ -179,7 +179,7 @@ func (c *Check) connect(ctx context.Context) (conn net.Conn, err error) {
 	return conn, nil
 }
 
-func (c *Check) handshake(conn net.Conn) (net.Conn, error) {
+func (c *Check) handshake(ctx context.Context, conn net.Conn) (net.Conn, error) {
 	// #nosec G402: without ssl_verify the certificate is not looked at, as in the original.
 	cfg := &tls.Config{InsecureSkipVerify: !c.o.Verify, ServerName: c.o.ServerName}
 	if cfg.ServerName == "" {
@@ -195,7 +195,7 @@ func (c *Check) handshake(conn net.Conn) (net.Conn, error) {
 	if err := conn.SetDeadline(time.Now().Add(c.o.SSLTimeout.Duration())); err != nil {
 		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
-	if err := secured.Handshake(); err != nil {
+	if err := secured.HandshakeContext(ctx); err != nil {
 		return nil, late("TLS handshake", "ssl_timeout", c.o.SSLTimeout, err)
 	}
 	return secured, nil
