@@ -40,7 +40,7 @@ func multiRegistry(t *testing.T, method string) watchertest.Registry {
 			t.Fatal(err)
 		}
 	}
-	build := func() service.Watcher {
+	build := func(dirs []string) service.Watcher {
 		text := `{"method": "multi", "resolver": {"method": "` + method + `"}, "watchers": {
 			"primary": {"method": "file", "path": "` + dirs[0] + `"},
 			"second": {"method": "file", "path": "` + dirs[1] + `"}}}`
@@ -52,7 +52,10 @@ func multiRegistry(t *testing.T, method string) watchertest.Registry {
 		return w
 	}
 	return watchertest.Registry{
-		New: build,
+		New: func() service.Watcher { return build(dirs) },
+		Silent: func() service.Watcher {
+			return build([]string{filepath.Join(dirs[0], "none"), filepath.Join(dirs[1], "none")})
+		},
 		Set: func(backends ...service.Backend) {
 			names := []string{}
 			for i, b := range backends {

@@ -42,8 +42,9 @@ func TestContract(t *testing.T) {
 				must(t, os.WriteFile(dir, nil, 0o644))
 				return func() { must(t, os.Remove(dir)) }
 			},
+			Dead: func() service.Reporter { return newReporter(t, filepath.Join(dir, "none"), time.Minute) },
 		}
-	})
+	}, reportertest.Silent) // a disk answers
 }
 
 func read(t *testing.T, dir string) []service.Backend {

@@ -7,6 +7,7 @@
 //				New:    func() service.Reporter { … },
 //				Read:   func() []service.Backend { … },
 //				Vanish: func() { … },
+//				…
 //			}
 //		})
 //	}
@@ -30,27 +31,29 @@ import (
 // a call must be back when its context has ended.
 const Limit = time.Second
 
-// Registry is one fresh, empty place for registrations of one service.
+// Silent is the case that needs Registry.Hang.
+const Silent Case = "a silent registry is an error in time"
+
+// Case names a case that not every registry can have.
+type Case string
+
+// Registry is one fresh, empty place for registrations of one service. All of
+// it is wanted, but for what a case needs that is left out of Run.
 type Registry struct {
 	// New returns a reporter for this place. Each call stands for another
 	// process, or for the new loop of a reload.
 	New func() service.Reporter
 	// Read returns what consumers see now.
 	Read func() []service.Backend
-	// Vanish removes all registrations behind the reporters' backs. Nil skips
-	// the case.
+	// Vanish removes all registrations behind the reporters' backs.
 	Vanish func()
-	// Break makes the registry unreachable until repair is called. Nil skips
-	// the cases that need it.
+	// Break makes the registry unreachable until repair is called.
 	Break func() (repair func())
 	// Hang makes the registry silent, as Break does, but so that calls get no
-	// answer at all. Nil skips the case.
+	// answer at all.
 	Hang func() (resume func())
-	// Dead returns a reporter whose registry was never there. Nil skips.
+	// Dead returns a reporter whose registry was never there.
 	Dead func() service.Reporter
-	// Lingers says that connections are shared and outlive Close; the check
-	// for left goroutines is then the package's own TestMain's.
-	Lingers bool
 }
 
 // Web is the backend that the suite registers: every field that goes into a
@@ -60,10 +63,11 @@ var Web = service.Backend{
 	ServerOptions: "check inter 2s", Labels: `{"az":"a","n":{"deep":[1,2]}}`,
 }
 
-// Run runs every case on a registry of its own.
-func Run(t *testing.T, open func(t *testing.T) Registry) {
+// Run runs every case on a registry of its own, without those that this kind of
+// registry cannot have.
+func Run(t *testing.T, open func(t *testing.T) Registry, without ...Case) {
 	for _, c := range []struct {
-		name string
+		name Case
 		run  func(t *testing.T, r Registry)
 	}{
 		{"New does no I/O", newDoesNoIO},
@@ -75,11 +79,13 @@ func Run(t *testing.T, open func(t *testing.T) Registry) {
 		{"a changed registration replaces the old", changed},
 		{"Close leaves the successor's registration", successor},
 		{"an unreachable registry is an error, then repaired", broken},
-		{"a silent registry is an error in time", silent},
+		{Silent, silent},
 		{"an ended context ends the call", canceled},
 		{"no goroutine stays", noGoroutine},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.run(t, open(t)) })
+		if !slices.Contains(without, c.name) {
+			t.Run(string(c.name), func(t *testing.T) { c.run(t, open(t)) })
+		}
 	}
 }
 
@@ -89,9 +95,6 @@ var (
 )
 
 func newDoesNoIO(t *testing.T, r Registry) {
-	if r.Dead == nil {
-		r.Dead = r.New
-	}
 	before := runtime.NumGoroutine()
 	_ = r.Dead()
 	if now := runtime.NumGoroutine(); now > before {
@@ -139,9 +142,6 @@ func closeUnused(t *testing.T, r Registry) {
 }
 
 func vanished(t *testing.T, r Registry) {
-	if r.Vanish == nil {
-		t.Skip("this registry loses nothing")
-	}
 	rep := r.New()
 	defer closed(t, rep)
 	report(t, rep, up)
@@ -178,9 +178,6 @@ func successor(t *testing.T, r Registry) {
 }
 
 func broken(t *testing.T, r Registry) {
-	if r.Break == nil {
-		t.Skip("this registry cannot break")
-	}
 	rep := r.New()
 	defer closed(t, rep)
 	repair := r.Break()
@@ -194,9 +191,6 @@ func broken(t *testing.T, r Registry) {
 }
 
 func silent(t *testing.T, r Registry) {
-	if r.Hang == nil {
-		t.Skip("this registry cannot hang")
-	}
 	rep := r.New()
 	defer closed(t, rep)
 	report(t, rep, down)
@@ -226,9 +220,6 @@ func canceled(t *testing.T, r Registry) {
 }
 
 func noGoroutine(t *testing.T, r Registry) {
-	if r.Lingers {
-		t.Skip("connections are shared; see the package's TestMain")
-	}
 	before := goleak.IgnoreCurrent()
 	rep := r.New()
 	report(t, rep, up)

@@ -6,6 +6,7 @@
 //			return watchertest.Registry{
 //				New: func() service.Watcher { … },
 //				Set: func(backends ...service.Backend) { … },
+//				…
 //			}
 //		})
 //	}
@@ -28,26 +29,23 @@ import (
 )
 
 // Registry is one fresh, empty place that holds the backends of one service.
+// All of it is wanted, but for Want.
 type Registry struct {
 	// New returns a watcher of this place.
 	New func() service.Watcher
 	// Set makes the registry hold exactly these backends; none means that the
 	// service is known and empty.
 	Set func(backends ...service.Backend)
-	// SetBad adds entries that must be left out. Nil skips the case.
+	// SetBad adds entries that must be left out.
 	SetBad func()
-	// Break makes the registry unreadable until repair is called. Nil skips
-	// the cases that need it.
+	// Break makes the registry unreadable until repair is called.
 	Break func() (repair func())
 	// Silent returns a watcher whose registry accepts and never answers, or
-	// is not there at all. Nil skips the case.
+	// is not there at all.
 	Silent func() service.Watcher
 	// Want says what backends look like after the registry has held them;
 	// nil means unchanged, but for the id, which is never compared.
 	Want func(service.Backend) service.Backend
-	// Lingers says that connections are shared and outlive Run; the check for
-	// left goroutines is then the package's own TestMain's.
-	Lingers bool
 }
 
 // A, B and C are the backends that the suite puts into the registry.
@@ -77,12 +75,8 @@ func Run(t *testing.T, open func(t *testing.T) Registry) {
 }
 
 func newDoesNoIO(t *testing.T, r Registry) {
-	build := r.Silent
-	if build == nil {
-		build = r.New
-	}
 	before := runtime.NumGoroutine()
-	_ = build()
+	_ = r.Silent()
 	if now := runtime.NumGoroutine(); now > before {
 		t.Errorf("New started %d goroutines: a watcher that is only checked is never stopped", now-before)
 	}
@@ -111,9 +105,6 @@ func empty(t *testing.T, r Registry) {
 }
 
 func bad(t *testing.T, r Registry) {
-	if r.SetBad == nil {
-		t.Skip("this registry holds no foreign text")
-	}
 	r.Set(A)
 	r.SetBad()
 	w := start(t, r, r.New())
@@ -136,9 +127,6 @@ func bad(t *testing.T, r Registry) {
 // failedRead: whatever happens while the registry is broken, nobody may hear
 // that backends are gone.
 func failedRead(t *testing.T, r Registry) {
-	if r.Break == nil {
-		t.Skip("this registry cannot break")
-	}
 	r.Set(A, B)
 	w := start(t, r, r.New())
 	w.want(t, A, B)
@@ -172,15 +160,10 @@ func cancelEnds(t *testing.T, r Registry) {
 	if w.count() != said {
 		t.Error("published after Run had returned")
 	}
-	if !r.Lingers {
-		goleak.VerifyNone(t, before)
-	}
+	goleak.VerifyNone(t, before)
 }
 
 func silent(t *testing.T, r Registry) {
-	if r.Silent == nil {
-		t.Skip("this registry cannot be silent")
-	}
 	w := start(t, r, r.Silent())
 	w.awaitFailureOrQuiet()
 	if w.count() > 0 {

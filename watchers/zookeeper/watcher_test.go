@@ -361,9 +361,6 @@ func TestMegabytePayload(t *testing.T) {
 // TestHundredThousandChildren: the list alone is larger than the buffers of
 // most clients.
 func TestHundredThousandChildren(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes a while")
-	}
 	p := servers.ZooKeeper(t)
 	raw, _, err := zk.Connect([]string{p.Addr}, time.Minute, zk.WithLogInfo(false))
 	if err != nil {
