@@ -24,6 +24,7 @@ const module = "smartstack"
 // sideways, so that loops know no plugin and plugins know neither loops nor
 // one another. The longest prefix counts; "/*" stands for one folder more.
 var levels = map[string]int{
+	"internal/awsconn": 0, // knows AWS and nothing of ours: what all who call AWS share
 	"internal/mailbox": 0, // a slot for one value, made of the standard library alone
 	"internal/service": 0,
 
@@ -130,7 +131,7 @@ func refuse(importer string, from int, imported string) string {
 	if imported == "text/template" || imported == "html/template" {
 		return "templates call methods by name, so the linker keeps them all: 35 MB more in the binary (docs/decisions/0007)"
 	}
-	if from == 0 && strings.Contains(imported, ".") {
+	if from == 0 && strings.Contains(imported, ".") && !(importer == "internal/awsconn" && strings.HasPrefix(imported, "github.com/aws/")) {
 		return "what everyone shares needs the standard library only"
 	}
 	if imported != module && !strings.HasPrefix(imported, module+"/") {
