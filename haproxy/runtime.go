@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"smartstack/haproxy/socket"
@@ -27,8 +26,11 @@ type RuntimeOptions struct {
 }
 
 const (
+	greetEvery   = time.Second // HAProxy is asked whether it is still the same process
 	compareEvery = time.Second // everything that runs is compared with what is wanted
 	compareShare = 50          // but at most this part of the time: 1/50
+	calmShare    = 500         // the same while all is as it should be
+	compareLimit = time.Minute // and at least so often
 	tendEvery    = time.Second
 	manyBackends = 64 // from so many changed sections on, all servers are read
 	forgiveAfter = time.Minute
@@ -36,27 +38,14 @@ const (
 
 // Runtime makes the servers that run in HAProxy equal to those that are
 // wanted. It belongs to one goroutine. The cost of a call follows what has
-// changed since the call before, but for a full comparison about every second,
-// which notices HAProxy's restarts and what others did by hand.
+// changed since the call before, but for a question about every second, which
+// notices HAProxy's restarts, and a full comparison when there is time for it,
+// which notices what others did by hand.
 type Runtime struct {
 	o     RuntimeOptions
 	log   *slog.Logger
 	procs []*process
 	hosts hostCache
-}
-
-// Result is what a Sync did and what it could not do.
-type Result struct {
-	// Refusals says for each service why a reload is needed.
-	Refusals map[string]string
-	Reasons  []Reason // the same, one by one
-	Left     []Remark
-	Waiting  []Remark
-	Steps    []Step // that were carried out
-	Commands int
-	Leaving  int  // servers out of rotation that are not deleted yet
-	New      bool // a process was met for the first time: it has loaded the file that was there
-	Took     time.Duration
 }
 
 // process is one HAProxy process and what was last found out about it.
@@ -67,7 +56,9 @@ type process struct {
 	services    map[string]*verdict
 	open        map[string]*verdict // those of services that have something to say
 	last        []*Section          // the sections of the last successful call
+	nextGreet   time.Time
 	nextCompare time.Time
+	compareTook time.Duration
 	nextTend    time.Time
 }
 
@@ -146,9 +137,10 @@ func (r *Runtime) sync(ctx context.Context, p *process, want Model, loaded func(
 	changed := p.changed(want)
 	full := p.info.PID == 0 || !now.Before(p.nextCompare)
 	tending := len(p.known.leaving) > 0 && !now.Before(p.nextTend)
-	if len(changed) == 0 && !full && !tending {
+	if len(changed) == 0 && !full && !tending && now.Before(p.nextGreet) {
 		return nil
 	}
+	p.nextGreet = now.Add(greetEvery)
 	if full || len(changed) > manyBackends {
 		full, changed = true, want.Sections
 	}
@@ -165,10 +157,14 @@ func (r *Runtime) sync(ctx context.Context, p *process, want Model, loaded func(
 		return err
 	}
 	stale, err := r.update(ctx, p, run, changed, want, loaded, now, res)
+	if full && err == nil {
+		p.compareTook = time.Since(now)
+		p.nextCompare = now.Add(min(max(compareEvery, calmShare*p.compareTook), compareLimit))
+	}
 	if err != nil || stale {
 		p.nextCompare = time.Time{}
-	} else if full {
-		p.nextCompare = now.Add(max(compareEvery, compareShare*time.Since(now)))
+	} else if soon := now.Add(max(compareEvery, compareShare*p.compareTook)); soon.Before(p.nextCompare) && p.unsettled(changed) {
+		p.nextCompare = soon
 	}
 	if err != nil {
 		return err
@@ -179,6 +175,14 @@ func (r *Runtime) sync(ctx context.Context, p *process, want Model, loaded func(
 	}
 	p.nextTend = now.Add(tendEvery)
 	return tend(ctx, p.client, p.info, &p.known, drainRules{limit: r.o.DrainTime, shutdown: r.o.CutSessions}, now)
+}
+
+// unsettled reports whether one of the sections is to be looked at again.
+func (p *process) unsettled(sections []*Section) bool {
+	return slices.ContainsFunc(sections, func(s *Section) bool {
+		v := p.services[s.Service]
+		return v != nil && !v.settled
+	})
 }
 
 // forgetServices forgets services that are not wanted any more: taking their
@@ -378,17 +382,4 @@ func (p *process) note(plan Plan, out outcome) {
 		v := open(m.Service)
 		v.waiting, v.settled = append(v.waiting, m), false
 	}
-}
-
-// String sums a result up for the log.
-func (res Result) String() string {
-	counts := map[Verb]int{}
-	for _, s := range res.Steps {
-		counts[s.Verb]++
-	}
-	var parts []string
-	for _, v := range slices.Sorted(maps.Keys(counts)) {
-		parts = append(parts, fmt.Sprintf("%d %s", counts[v], v))
-	}
-	return strings.Join(parts, ", ")
 }
