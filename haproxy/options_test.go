@@ -33,7 +33,7 @@ func TestOptionsDefaults(t *testing.T) {
 	want := Options{
 		BindAddress: "localhost", DoWrites: true, ConfigFilePath: "/c", DoReloads: true, ReloadCommand: "true",
 		DoSocket: true, SocketFilePath: []string{"/s"}, RestartInterval: config.Seconds(2 * time.Second),
-		StateFileTTL: config.Seconds(24 * time.Hour), MaxServerID: 65535,
+		StateFileTTL: config.Seconds(24 * time.Hour), MaxServerID: 65535, HardStopAfter: config.Seconds(5 * time.Minute),
 		CheckTimeout: config.Seconds(10 * time.Second), ReloadTimeout: config.Seconds(30 * time.Second),
 	}
 	if diff := cmp.Diff(want, o); diff != "" {
@@ -51,10 +51,16 @@ func TestOptionsFaults(t *testing.T) {
 		`{"server_order_seed":"x"` + rest: "want a whole number",
 		`{"server_order_seed":1.5` + rest: "want a whole number",
 		`{"server_order_seed":340282366920938463463374607431768211455` + rest: "",
-		`{"max_server_id":0` + rest:                                         "want a positive number",
-		`{"restart_jitter":-1` + rest:                                       "want 0 or more",
-		`{"supervise":true,"do_writes":false,"do_socket":false}`:            "",
-		`{"global":"daemon","extra_sections":{"listen a":"bind :1"}` + rest: "",
+		`{"max_server_id":0` + rest:                                                                               "want a positive number",
+		`{"restart_jitter":-1` + rest:                                                                             "want 0 or more",
+		`{"supervise":true,"do_writes":false,"do_socket":false}`:                                                  "supervise is on and needs config_file_path",
+		`{"supervise":true,"config_file_path":"/x/h.cfg"}`:                                                        "",
+		`{"supervise":true,"config_file_path":"/x/h.cfg","global":[]}`:                                            "do_socket is on and needs socket_file_path",
+		`{"supervise":true,"config_file_path":"/x/h.cfg","global":["daemon"]}`:                                    "global has no line such as: stats socket",
+		`{"supervise":true,"config_file_path":"/x/h.cfg","global":["daemon","stats socket /x.sock level admin"]}`: "",
+		`{"supervise":true,"config_file_path":"/x/` + strings.Repeat("y", 90) + `/h.cfg"}`:                        "takes at most 97",
+		`{"supervise":true,"config_file_path":"/x/h.cfg","master_socket":"/x/a,b"}`:                               "no comma or space",
+		`{"global":"daemon","extra_sections":{"listen a":"bind :1"}` + rest:                                       "",
 	} {
 		var o Options
 		if got := decodeOptions(t, text, &o); !strings.Contains(got, want) || (want == "") != (got == "") {

@@ -59,6 +59,7 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 		},
 		read: config.ReadOptions{ERB: true, Getenv: getenv, Hostname: os.Hostname},
 	}
+	p.stdout, _ = stdout.(*os.File)
 	if start.Check {
 		return p.check(stdout, stderr)
 	}

@@ -31,6 +31,9 @@ type program struct {
 	haproxy  *haproxy.Output // in force, or the last one that was; nil = none ever
 	known    *fileout.Output // in force; nil = none
 	knownDir string
+
+	stdout     *os.File    // for HAProxy; nil = none
+	supervised *supervised // nil = HAProxy is not ours to run
 }
 
 // check reads the configuration, says what it finds and touches nothing.
@@ -70,6 +73,7 @@ func (p *program) serve(ctx context.Context, stderr io.Writer) int {
 		p.log.Error("synapse cannot start", "err", err)
 		return exitFault
 	}
+	p.supervised.start()
 	p.log.Info("synapse starts", "version", version, "config", p.start.Config, "holds", plan.summary())
 	hub := synapse.New(c, p.log)
 	done := make(chan error, 1)
@@ -89,9 +93,14 @@ func (p *program) end(ctx context.Context, err error) int {
 	if p.haproxy != nil {
 		err = errors.Join(err, p.haproxy.Close())
 	}
+	left := p.supervised.stop() // after Close, which may wait for a reload
 	if err != nil {
 		p.log.Error("synapse ends", "err", err)
 		return exitFault
+	}
+	if !left {
+		p.log.Info("synapse ends, and HAProxy with it", "reason", context.Cause(ctx))
+		return exitOK
 	}
 	p.log.Info("synapse ends; HAProxy goes on serving", "reason", context.Cause(ctx))
 	return exitOK
@@ -103,6 +112,7 @@ func (p *program) reload(ctx context.Context, hub *synapse.Hub) {
 	if err == nil {
 		var c synapse.Config
 		if c, err = p.prepare(plan); err == nil {
+			p.supervised.start()
 			err = hub.Configure(ctx, c)
 		}
 	}
@@ -147,13 +157,23 @@ func (p *program) haproxyOutput(plan *plan) (*haproxy.Output, error) {
 	case o == nil:
 		return nil, nil
 	case p.haproxy != nil:
+		if err := p.supervised.unchanged(o); err != nil {
+			return nil, err
+		}
 		return p.haproxy.Reconfigured(*o, plan.services)
 	default:
 		host, err := p.read.Hostname()
 		if err != nil {
 			return nil, fmt.Errorf("host name: %w", err)
 		}
-		return haproxy.New(*o, plan.services, haproxy.Deps{Host: host, Env: os.Environ()}, p.log)
+		deps := haproxy.Deps{Host: host, Env: os.Environ()}
+		if o.Supervise {
+			if p.supervised, err = supervise(o, deps.Env, p.stdout, p.log); err != nil {
+				return nil, err
+			}
+			deps.Reload = p.supervised.master.Reload
+		}
+		return haproxy.New(*o, plan.services, deps, p.log)
 	}
 }
 

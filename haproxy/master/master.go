@@ -18,6 +18,9 @@ const (
 	goodWhile    = 10 * time.Second
 	// fileDelay is how often a file that is not there yet is looked for.
 	fileDelay = 200 * time.Millisecond
+	// writerPause is how long whoever has written the first file may take to
+	// ask for a reload, which is then answered by the start.
+	writerPause = 300 * time.Millisecond
 )
 
 // Master looks after one HAProxy. Run owns all of its state; the other methods
@@ -122,6 +125,7 @@ type run struct {
 	leaving  map[int]time.Time // since when we know a worker as old
 	delay    time.Duration
 	began    time.Time // when the process at hand was there
+	missing  bool      // there was no file
 	reported string    // the fault that was logged last
 }
 
@@ -218,10 +222,15 @@ func (r *run) bring(ctx context.Context) (*process, error) {
 	if p == nil {
 		if _, err := os.Stat(r.o.Config); err != nil {
 			if errors.Is(err, os.ErrNotExist) {
+				r.missing = true
 				return nil, errNoFile
 			}
 			return nil, err
 		}
+		if r.missing && len(r.waiting) == 0 {
+			r.wait(ctx, writerPause)
+		}
+		r.missing = false
 		if p, err = r.start(ctx); err != nil {
 			return nil, err
 		}
