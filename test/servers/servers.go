@@ -14,12 +14,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -176,22 +176,30 @@ func Missing(tb testing.TB, pkg string) {
 	tb.Skipf("the Debian package %s is not installed", pkg)
 }
 
-var taken sync.Map // ports handed out by this process
-
-// FreePort returns a loopback TCP port that nothing listens on.
+// FreePort returns a loopback TCP port that nothing listens on, and that is the
+// test's own until its end: no other test gets it, in no process, and no
+// connection has it as its near end.
 func FreePort(tb testing.TB) int {
 	tb.Helper()
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range 1000 {
+		port := 10_000 + rand.IntN(6000) // below what the system gives to connections
+		// An abstract unix socket lives as long as its process, so it is a claim
+		// that nobody has to clean up.
+		claim, err := net.Listen("unix", fmt.Sprintf("@smartstack-test-port-%d", port))
 		if err != nil {
-			tb.Fatal(err)
+			continue // another test's
 		}
-		port := l.Addr().(*net.TCPAddr).Port
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			_ = claim.Close()
+			continue // some other program's
+		}
 		_ = l.Close()
-		if _, again := taken.LoadOrStore(port, true); !again {
-			return port
-		}
+		tb.Cleanup(func() { _ = claim.Close() })
+		return port
 	}
+	tb.Fatal("no TCP port from 10000 to 15999 is free")
+	return 0
 }
 
 // Eventually polls condition until it returns nil, and fails the test with its
