@@ -1,9 +1,9 @@
 package haproxy
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // defaultGlobal is the global section where the configuration has none.
@@ -21,7 +21,7 @@ func defaultGlobal(o *Options) []string {
 	}
 	if o.HardStopAfter > 0 {
 		// Else old processes pile up behind connections that never end.
-		lines = append(lines, fmt.Sprintf("hard-stop-after %dms", o.HardStopAfter.Duration().Milliseconds()))
+		lines = append(lines, "hard-stop-after "+haproxyTime(o.HardStopAfter.Duration()))
 	}
 	if o.ServerStateFile != "" {
 		lines = append(lines, "server-state-file "+o.ServerStateFile)
@@ -29,14 +29,27 @@ func defaultGlobal(o *Options) []string {
 	return lines
 }
 
+// haproxyTime writes a time as HAProxy reads it.
+func haproxyTime(d time.Duration) string {
+	if d%time.Second == 0 {
+		return strconv.FormatInt(int64(d/time.Second), 10) + "s"
+	}
+	return strconv.FormatInt(d.Milliseconds(), 10) + "ms"
+}
+
 // defaultDefaults is the defaults section where the configuration has none.
 func defaultDefaults(o *Options) []string {
 	lines := []string{
 		"log global",
-		"mode http",                // services of another kind say "mode tcp" themselves
-		"option dontlognull",       // port scans and health checks are not worth a log line
-		"option redispatch",        // the last retry goes to another server
-		"retries 3",                // a refused connection is tried again
+		"mode http",           // services of another kind say "mode tcp" themselves
+		"option dontlognull",  // port scans and health checks are not worth a log line
+		"option redispatch 1", // every retry goes to another server
+		"retries 3",           // a refused connection is tried again
+
+		// A server that is killed leaves connections that end without an answer.
+		// What may not be sent twice is kept out of this by retryGuard.
+		"retry-on conn-failure empty-response response-timeout",
+
 		"timeout connect 5s",       // a connection to a server in the same network
 		"timeout client 1m",        // an idle client
 		"timeout server 1m",        // an answer that does not come
@@ -54,6 +67,11 @@ func defaultDefaults(o *Options) []string {
 	}
 	return lines
 }
+
+// retryGuard is a line of each HTTP backend below our own defaults: only
+// requests that change nothing are sent a second time once a server has seen
+// them.
+const retryGuard = "http-request disable-l7-retry unless { method GET HEAD OPTIONS }"
 
 // preamble renders the blank line after the header, global, defaults and the
 // extra sections, whose lines are written as they are.
