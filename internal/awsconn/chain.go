@@ -1,6 +1,7 @@
 package awsconn
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +13,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
 	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
@@ -34,74 +34,106 @@ func cached(p aws.CredentialsProvider) aws.CredentialsProvider {
 
 // chain looks for credentials.
 type chain struct {
-	conf aws.Config // all but credentials and endpoint
-	env  config.EnvConfig
-	sts  string // where roles are asked for
+	conf     aws.Config // all but credentials and endpoint
+	settings settings
 }
 
 // find decides where credentials come from. It asks nobody yet.
-func (c chain) find(ctx context.Context, o Options, p config.SharedConfig) (aws.CredentialsProvider, error) {
-	switch {
-	case o.KeyID != "":
+func (c chain) find(ctx context.Context, o Options) (aws.CredentialsProvider, error) {
+	if o.KeyID != "" {
 		return credentials.NewStaticCredentialsProvider(o.KeyID, o.Secret, o.Token), nil
-	case c.env.Credentials.HasKeys():
-		return credentials.StaticCredentialsProvider{Value: c.env.Credentials}, nil
-	case c.env.WebIdentityTokenFilePath != "":
-		return webIdentity(c.conf, c.sts, c.env.RoleARN, c.env.RoleSessionName, c.env.WebIdentityTokenFilePath)
 	}
-	return c.fromProfile(ctx, p)
+	if keys, ok := environment(); ok {
+		return keys, nil
+	}
+	if file := os.Getenv("AWS_WEB_IDENTITY_TOKEN_FILE"); file != "" {
+		return c.webIdentity(os.Getenv("AWS_ROLE_ARN"), os.Getenv("AWS_ROLE_SESSION_NAME"), file)
+	}
+	return c.fromProfile(ctx, c.settings.name, nil)
 }
 
-// fromProfile follows the profile, and the ones that it names as its source,
-// to credentials; a profile that says nothing leads to container or instance.
-func (c chain) fromProfile(ctx context.Context, p config.SharedConfig) (aws.CredentialsProvider, error) {
-	found, err := c.source(ctx, p)
-	if err != nil || p.RoleARN == "" || p.WebIdentityTokenFile != "" && p.Source == nil {
+func environment() (aws.CredentialsProvider, bool) {
+	id := cmp.Or(os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_ACCESS_KEY"))
+	secret := cmp.Or(os.Getenv("AWS_SECRET_ACCESS_KEY"), os.Getenv("AWS_SECRET_KEY"))
+	return credentials.NewStaticCredentialsProvider(id, secret, os.Getenv("AWS_SESSION_TOKEN")), id != "" && secret != ""
+}
+
+// fromProfile follows a profile, and the ones that it names as its source, to
+// credentials; one that says nothing leads to container or instance. above are
+// the profiles that named this one.
+func (c chain) fromProfile(ctx context.Context, name string, above []string) (aws.CredentialsProvider, error) {
+	p := c.settings.sections[name]
+	if p == nil && len(above) > 0 {
+		return nil, fmt.Errorf("the AWS profile %q: source_profile: there is no profile %q", above[len(above)-1], name)
+	}
+	ways := 0
+	for _, key := range []string{"source_profile", "credential_source", "credential_process", "web_identity_token_file"} {
+		if p[key] != "" {
+			ways++
+		}
+	}
+	if ways > 1 {
+		return nil, fmt.Errorf("the AWS profile %q: want one of source_profile, credential_source, credential_process and web_identity_token_file, got %d", name, ways)
+	}
+	found, err := c.source(ctx, name, p, above)
+	if err != nil || p["role_arn"] == "" || p["web_identity_token_file"] != "" {
 		return found, err
 	}
-	if p.MFASerial != "" {
-		return nil, refused(p, "mfa_serial", "a role that needs a second factor")
+	if p["mfa_serial"] != "" {
+		return nil, refused(name, "mfa_serial", "a role that needs a second factor")
 	}
-	return assumeRole(c.conf, c.sts, found, p), nil
+	return c.assumeRole(name, p, found)
 }
 
-func (c chain) source(ctx context.Context, p config.SharedConfig) (aws.CredentialsProvider, error) {
+// source is where the profile has its credentials from, before it changes
+// them for those of a role.
+func (c chain) source(ctx context.Context, name string, p section, above []string) (aws.CredentialsProvider, error) {
+	hasKeys := p[keyID] != "" && p[keySecret] != ""
+	next := p["source_profile"]
 	switch {
-	case p.Source != nil:
-		return c.fromProfile(ctx, *p.Source)
-	case p.Credentials.HasKeys():
-		return credentials.StaticCredentialsProvider{Value: p.Credentials}, nil
-	case p.CredentialSource != "":
-		return c.named(ctx, p)
-	case p.WebIdentityTokenFile != "":
-		return webIdentity(c.conf, c.sts, p.RoleARN, p.RoleSessionName, p.WebIdentityTokenFile)
-	case p.SSOSessionName != "" || p.SSOAccountID != "" || p.SSORoleName != "" || p.SSOStartURL != "":
-		return nil, refused(p, "sso_*", "a login by browser (SSO)")
-	case p.LoginSession != "":
-		return nil, refused(p, "login_session", "a login by browser")
-	case p.CredentialProcess != "":
-		return processcreds.NewProvider(p.CredentialProcess), nil
-	case c.env.ContainerCredentialsRelativePath != "" || c.env.ContainerCredentialsEndpoint != "":
+	case hasKeys && (next == "" || next == name || len(above) > 0):
+		return credentials.NewStaticCredentialsProvider(p[keyID], p[keySecret], p[keyToken]), nil
+	case next != "" && (next == name || slices.Contains(above, next)):
+		return nil, fmt.Errorf("the AWS profile %q: source_profile leads back to %q, and nowhere are keys", name, next)
+	case next != "":
+		return c.fromProfile(ctx, next, append(above, name))
+	case p["credential_source"] != "":
+		return c.named(ctx, name, p["credential_source"])
+	case p["web_identity_token_file"] != "":
+		return c.webIdentity(p["role_arn"], p["role_session_name"], p["web_identity_token_file"])
+	case p["credential_process"] != "" && !browser(p):
+		return processcreds.NewProvider(p["credential_process"]), nil
+	case browser(p):
+		return nil, refused(name, "sso_… or login_session", "a login by browser")
+	case os.Getenv(relativeURI) != "" || os.Getenv(fullURI) != "":
 		return c.container(ctx)
 	}
 	return c.instance(), nil
 }
 
+// browser tells whether the profile is for a person.
+func browser(p section) bool {
+	return cmp.Or(p["sso_session"], p["sso_account_id"], p["sso_role_name"], p["sso_start_url"], p["login_session"]) != ""
+}
+
 // named is credential_source.
-func (c chain) named(ctx context.Context, p config.SharedConfig) (aws.CredentialsProvider, error) {
-	switch p.CredentialSource {
+func (c chain) named(ctx context.Context, name, source string) (aws.CredentialsProvider, error) {
+	switch source {
 	case "Ec2InstanceMetadata":
 		return c.instance(), nil
 	case "Environment":
-		return credentials.StaticCredentialsProvider{Value: c.env.Credentials}, nil
+		if keys, ok := environment(); ok {
+			return keys, nil
+		}
+		return nil, fmt.Errorf("the AWS profile %q: credential_source is Environment, but AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set", name)
 	case "EcsContainer":
 		return c.container(ctx)
 	}
-	return nil, fmt.Errorf("the AWS profile %q: credential_source: want Ec2InstanceMetadata, EcsContainer or Environment, got %q", p.Profile, p.CredentialSource)
+	return nil, fmt.Errorf("the AWS profile %q: credential_source: want Ec2InstanceMetadata, EcsContainer or Environment, got %q", name, source)
 }
 
-func refused(p config.SharedConfig, key, what string) error {
-	return fmt.Errorf("the AWS profile %q has %s: %s is not supported by a program that runs alone; use keys, a role (role_arn), web_identity_token_file, credential_process, or let AWS_PROFILE name another profile", p.Profile, key, what)
+func refused(name, key, what string) error {
+	return fmt.Errorf("the AWS profile %q has %s: %s is not supported by a program that runs alone; use keys, role_arn, web_identity_token_file or credential_process, or let AWS_PROFILE name another profile", name, key, what)
 }
 
 // instance is the role of the host.
@@ -109,25 +141,28 @@ func (c chain) instance() aws.CredentialsProvider {
 	return ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = imds.NewFromConfig(c.conf) })
 }
 
-// ecsHost answers to relative paths.
-const ecsHost = "http://169.254.170.2"
+const (
+	relativeURI = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
+	fullURI     = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
+	ecsHost     = "http://169.254.170.2" // answers to relative paths
+)
 
 // container is the role that ECS or EKS gives to a container.
 func (c chain) container(ctx context.Context) (aws.CredentialsProvider, error) {
-	place := c.env.ContainerCredentialsEndpoint
-	switch {
-	case c.env.ContainerCredentialsRelativePath != "":
-		place = ecsHost + c.env.ContainerCredentialsRelativePath
+	place := os.Getenv(fullURI)
+	switch relative := os.Getenv(relativeURI); {
+	case relative != "":
+		place = ecsHost + relative
 	case place == "":
-		return nil, errors.New("neither AWS_CONTAINER_CREDENTIALS_RELATIVE_URI nor AWS_CONTAINER_CREDENTIALS_FULL_URI is set")
+		return nil, errors.New("neither " + relativeURI + " nor " + fullURI + " is set")
 	default:
 		if err := mayAsk(ctx, place); err != nil {
-			return nil, fmt.Errorf("AWS_CONTAINER_CREDENTIALS_FULL_URI: %w", err)
+			return nil, fmt.Errorf("%s: %w", fullURI, err)
 		}
 	}
 	file := os.Getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
 	return endpointcreds.New(place, func(o *endpointcreds.Options) {
-		o.HTTPClient, o.AuthorizationToken = c.conf.HTTPClient, c.env.ContainerAuthorizationToken
+		o.HTTPClient, o.AuthorizationToken = c.conf.HTTPClient, os.Getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN")
 		if file != "" {
 			o.AuthorizationTokenProvider = endpointcreds.TokenProviderFunc(func() (string, error) {
 				token, err := os.ReadFile(file) // each time: it is renewed

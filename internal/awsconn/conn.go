@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/smithy-go/logging"
 )
@@ -29,32 +27,28 @@ const (
 type Options struct {
 	Region               string
 	KeyID, Secret, Token string // Token goes with keys that are temporary
-	Service              string // whose endpoint to look for, such as "S3"
+	Service              string // whose endpoint to look for: "EC2", "S3"
 	FallbackRegion       string // taken where nothing names a region, in place of asking the host's metadata
 }
 
 // Find looks for what o leaves open. It reads the files of AWS, and asks the
 // host's metadata for the region if nothing else names it. Credentials are
-// fetched when they are first used, within the context of that use, and kept
-// until they run out.
+// fetched when they are first used, and kept until they run out; a fetch is
+// shared by all who wait, so it outlives one who leaves, within its own limits.
 func Find(ctx context.Context, o Options) (aws.Config, error) {
-	env, err := config.NewEnvConfig()
-	if err != nil {
-		return aws.Config{}, fmt.Errorf("the environment's AWS variables: %w", err)
-	}
-	profile, err := readProfile(ctx, env)
+	s, err := readSettings()
 	if err != nil {
 		return aws.Config{}, err
 	}
-	client, err := newClient(cmp.Or(env.CustomCABundle, profile.CustomCABundle))
+	client, err := newClient(s.get("AWS_CA_BUNDLE", "ca_bundle"))
 	if err != nil {
 		return aws.Config{}, err
 	}
 	conf := aws.Config{
-		Region:        cmp.Or(o.Region, env.Region, profile.Region, o.FallbackRegion),
+		Region:        cmp.Or(o.Region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), s.profile["region"], o.FallbackRegion),
 		HTTPClient:    client,
 		Logger:        logging.Nop{},
-		ConfigSources: []any{env, profile},
+		ConfigSources: []any{s},
 	}
 	if conf.Region == "" {
 		here, err := imds.NewFromConfig(conf).GetRegion(ctx, nil)
@@ -63,37 +57,15 @@ func Find(ctx context.Context, o Options) (aws.Config, error) {
 		}
 		conf.Region = here.Region
 	}
-	sts := cmp.Or(endpoint(ctx, env, profile, "STS"), stsPlace(conf.Region))
-	found, err := chain{conf, env, sts}.find(ctx, o, profile)
+	found, err := chain{conf, s}.find(ctx, o)
 	if err != nil {
 		return aws.Config{}, err
 	}
 	conf.Credentials = cached(found)
-	if place := endpoint(ctx, env, profile, o.Service); place != "" {
+	if place := s.endpoint(o.Service); place != "" {
 		conf.BaseEndpoint = &place
 	}
 	return conf, nil
-}
-
-// readProfile returns the profile in use; without files it is empty, unless
-// the environment names one.
-func readProfile(ctx context.Context, env config.EnvConfig) (config.SharedConfig, error) {
-	name := cmp.Or(env.SharedConfigProfile, "default")
-	p, err := config.LoadSharedConfigProfile(ctx, name, func(o *config.LoadSharedConfigOptions) {
-		if env.SharedConfigFile != "" {
-			o.ConfigFiles = []string{env.SharedConfigFile}
-		}
-		if env.SharedCredentialsFile != "" {
-			o.CredentialsFiles = []string{env.SharedCredentialsFile}
-		}
-	})
-	if _, none := errors.AsType[config.SharedConfigProfileNotExistError](err); none && env.SharedConfigProfile == "" {
-		return config.SharedConfig{}, nil
-	}
-	if err != nil {
-		return p, fmt.Errorf("the AWS profile %q: %w", name, err)
-	}
-	return p, nil
 }
 
 // newClient makes the client for credentials, which are asked for rarely, so
@@ -129,15 +101,4 @@ func Transport(conf aws.Config) *http.Transport {
 		return c.GetTransport()
 	}
 	return awshttp.NewBuildableClient().GetTransport()
-}
-
-// endpoint returns where the service is called, empty = where AWS has it. The
-// environment goes before the profile, and in each the service before all.
-func endpoint(ctx context.Context, env config.EnvConfig, profile config.SharedConfig, service string) string {
-	if aws.ToBool(cmp.Or(env.IgnoreConfiguredEndpoints, profile.IgnoreConfiguredEndpoints)) {
-		return ""
-	}
-	own, _, _ := env.GetServiceBaseEndpoint(ctx, service)          // has no errors
-	profiles, _, _ := profile.GetServiceBaseEndpoint(ctx, service) // has no errors
-	return cmp.Or(own, env.BaseEndpoint, profiles, profile.BaseEndpoint)
 }

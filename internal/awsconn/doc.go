@@ -17,10 +17,8 @@
 //  6. the role of the instance, from the host's metadata.
 //
 // A profile for a person at a browser (SSO, "aws login") or with a second
-// factor is refused, by name. The library's own LoadDefaultConfig supports the
-// browser too, and costs 3 MB more in each program: docs/decisions/0007.
-//
-// The environment is read by the library's parser, in Find and nowhere else;
-// one variable that the parser leaves out, AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE,
-// is read here.
+// factor is refused, by name. The library's LoadDefaultConfig supports the
+// browser too, and costs 2.4 MB more in each program: docs/decisions/0007. Even
+// its parsers of the environment and of profiles bring four clients along, so
+// Find reads both itself, by the same rules.
 package awsconn

@@ -19,7 +19,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-	"github.com/aws/aws-sdk-go-v2/config"
 )
 
 // role asks STS for the credentials of a role. The call is made here, as the
@@ -33,23 +32,26 @@ type role struct {
 }
 
 // assumeRole turns the credentials of source into those of the profile's role.
-func assumeRole(conf aws.Config, place string, source aws.CredentialsProvider, p config.SharedConfig) aws.CredentialsProvider {
-	form := roleForm("AssumeRole", p.RoleARN, p.RoleSessionName)
-	if p.ExternalID != "" {
-		form.Set("ExternalId", p.ExternalID)
+func (c chain) assumeRole(name string, p section, source aws.CredentialsProvider) (aws.CredentialsProvider, error) {
+	form := roleForm("AssumeRole", p["role_arn"], p["role_session_name"])
+	if id := p["external_id"]; id != "" {
+		form.Set("ExternalId", id)
 	}
-	if p.RoleDurationSeconds != nil {
-		form.Set("DurationSeconds", strconv.Itoa(int(p.RoleDurationSeconds.Seconds())))
+	if seconds := p["duration_seconds"]; seconds != "" {
+		if _, err := strconv.ParseUint(seconds, 10, 32); err != nil {
+			return nil, fmt.Errorf("the AWS profile %q: duration_seconds: want a number of seconds, got %q", name, seconds)
+		}
+		form.Set("DurationSeconds", seconds)
 	}
-	return &role{conf: conf, place: place, form: form, source: cached(source)}
+	return &role{conf: c.conf, place: c.sts(), form: form, source: cached(source)}, nil
 }
 
 // webIdentity turns a token in a file, which others renew, into a role.
-func webIdentity(conf aws.Config, place, arn, session, file string) (aws.CredentialsProvider, error) {
+func (c chain) webIdentity(arn, session, file string) (aws.CredentialsProvider, error) {
 	if arn == "" {
 		return nil, errors.New("a web identity's token (AWS_WEB_IDENTITY_TOKEN_FILE, web_identity_token_file) needs a role: set AWS_ROLE_ARN, or role_arn in the profile")
 	}
-	return &role{conf: conf, place: place, form: roleForm("AssumeRoleWithWebIdentity", arn, session), token: file}, nil
+	return &role{conf: c.conf, place: c.sts(), form: roleForm("AssumeRoleWithWebIdentity", arn, session), token: file}, nil
 }
 
 func roleForm(action, arn, session string) url.Values {
@@ -146,11 +148,11 @@ func readRole(status int, body []byte) (aws.Credentials, error) {
 	}, nil
 }
 
-// stsPlace is where AWS has the STS of a region.
-func stsPlace(region string) string {
+// sts is where roles are asked for.
+func (c chain) sts() string {
 	domain := "amazonaws.com"
-	if strings.HasPrefix(region, "cn-") {
+	if strings.HasPrefix(c.conf.Region, "cn-") {
 		domain = "amazonaws.com.cn"
 	}
-	return "https://sts." + region + "." + domain
+	return cmp.Or(c.settings.endpoint("STS"), "https://sts."+c.conf.Region+"."+domain)
 }
