@@ -69,7 +69,7 @@ func warningsOf(m Model) string {
 }
 
 func TestComposeReusesSections(t *testing.T) {
-	c := NewComposer(Options{}, []ServiceConfig{plain("a"), plain("b")}, "host")
+	c := NewComposer(Options{Defaults: []string{"mode http"}}, []ServiceConfig{plain("a"), plain("b")}, "host")
 	a, b := svc("a", at("10.0.0.1")), svc("b")
 	one := c.Compose(snapshot(a, b), testTime)
 	two := c.Compose(snapshot(a, svc("b", at("10.0.0.2"))), testTime)
@@ -95,6 +95,16 @@ func TestComposeDefaultsOfOurs(t *testing.T) {
 		t.Error("no stats socket")
 	}
 	check(t, m)
+	// A TCP backend has no requests, so no guard.
+	tcp := plain("db")
+	tcp.Options.Backend = []string{"mode tcp"}
+	for _, spec := range []ServiceConfig{plain("db"), tcp} {
+		m := NewComposer(o, []ServiceConfig{spec}, "host").Compose(snapshot(svc("db", at("10.0.0.1"))), testTime)
+		if guarded := strings.Contains(string(m.Sections[0].Text), retryGuard); guarded == (spec.Options.Backend != nil) {
+			t.Errorf("guarded: %v\n%s", guarded, m.Sections[0].Text)
+		}
+		check(t, m)
+	}
 }
 
 func TestComposeDisabledAndUnconfigured(t *testing.T) {
@@ -132,7 +142,7 @@ func TestComposeOptionsFromRegistry(t *testing.T) {
 		"unknown key is stood": {`{"port":80,"nonsense":1}`, "bind localhost:80\n", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := Options{ExtraSections: config.Map[[]string]{{Key: "listen extra", Value: []string{"bind :1"}}}}
+			o := Options{Defaults: []string{"mode http"}, ExtraSections: config.Map[[]string]{{Key: "listen extra", Value: []string{"bind :1"}}}}
 			cp := NewComposer(o, []ServiceConfig{plain("a"), plain("other")}, "host")
 			m := cp.Compose(snapshot(fromData(svc("a", at("h")), c.options)), testTime)
 			if got := body(m); !strings.Contains(got, c.want) {
@@ -150,7 +160,7 @@ func TestComposeOptionsFromRegistry(t *testing.T) {
 }
 
 func TestComposeUnknownCarriesOver(t *testing.T) {
-	c := NewComposer(Options{}, []ServiceConfig{plain("web"), plain("new")}, "host")
+	c := NewComposer(Options{Defaults: []string{"mode http"}}, []ServiceConfig{plain("web"), plain("new")}, "host")
 	c.Recall([]byte(oldFile), nil)
 	unknown := func(name string) *service.Service {
 		return &service.Service{Name: name, Origin: service.Unknown}

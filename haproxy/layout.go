@@ -52,6 +52,9 @@ func newLayout(top *Options, service string, o *ServiceOptions, foreign bool) *l
 	for _, line := range l.backend {
 		l.cookies = l.cookies && line != "mode tcp"
 	}
+	if l.cookies && top.Defaults == nil {
+		l.backend = append(l.backend, retryGuard)
+	}
 	l.taken = takenBy(l.backend)
 	if o.Port.Set {
 		l.frontendName = l.name(sift, "frontend", service)
