@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"smartstack/haproxy"
 	"smartstack/internal/cli"
@@ -78,14 +80,31 @@ func (p *program) serve(ctx context.Context, stderr io.Writer) int {
 	hub := synapse.New(c, p.log)
 	done := make(chan error, 1)
 	go func() { done <- hub.Run(ctx) }()
+	settled := time.NewTimer(settleTime)
+	defer settled.Stop()
 	for {
 		select {
+		case <-settled.C:
+			p.tidy()
 		case <-hup:
 			p.reload(ctx, hub)
+			settled.Reset(settleTime)
 		case err := <-done:
 			return p.end(ctx, err)
 		}
 	}
+}
+
+// settleTime is how long after a start or a HUP everything has been read.
+const settleTime = 15 * time.Second
+
+// tidy gives back what reading everything has left behind: it is twice of what
+// the program then needs. GOGC still decides when set.
+func (p *program) tidy() {
+	if _, set := p.read.Getenv("GOGC"); !set {
+		debug.SetGCPercent(50)
+	}
+	debug.FreeOSMemory()
 }
 
 // end lets go of what is held on the host and gives the exit code.

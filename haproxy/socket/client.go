@@ -21,7 +21,7 @@ const (
 	maxFlightBytes    = 32 << 10
 	maxFlightCommands = 512
 	firstBuffer       = 64 << 10
-	keptBuffer        = 1 << 20 // a larger one is given back after a call
+	keptBuffer        = 1 << 16 // a larger one is given back after a call
 	// maxReply bounds one reply; show stat of 10,000 servers has about 6 MB.
 	maxReply = 128 << 20
 	// defaultDeadline bounds a call whose context has no deadline.

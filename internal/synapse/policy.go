@@ -58,6 +58,9 @@ func (p Policy) decide(u service.Update, previous verdict) verdict {
 // list applies keep_default_servers, the port override and the backup port, in
 // the order of the original.
 func (p Policy) list(discovered service.Set) service.Set {
+	if !p.KeepDefaults && p.PortOverride == 0 && p.BackupPort == 0 {
+		return discovered // shared, not copied
+	}
 	return service.NewSet(func(yield func(service.Backend) bool) {
 		for b := range p.withDefaults(discovered) {
 			if p.PortOverride != 0 {
