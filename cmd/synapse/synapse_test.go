@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"smartstack/haproxy"
 	"smartstack/internal/config"
 	"smartstack/internal/ec2poll"
 	"smartstack/internal/etcdconn"
@@ -198,5 +199,49 @@ func TestRunWritesAndEnds(t *testing.T) {
 	cancel()
 	if code := <-done; code != exitOK {
 		t.Errorf("code %d: %s", code, errs.String())
+	}
+}
+
+// What belongs to a running HAProxy cannot change under it.
+func TestSuperviseCannotChangeAtHup(t *testing.T) {
+	options := func(text string) *haproxy.Options {
+		t.Helper()
+		n, err := config.Parse("c.json", []byte(text), config.ReadOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var o haproxy.Options
+		var r config.Report
+		if n.Decode(&o, &r); r.Err() != nil {
+			t.Fatal(r.Err())
+		}
+		return &o
+	}
+	s, err := supervise(options(`{"config_file_path":"/c/h.cfg","supervise":true}`), nil, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, fine := range map[string]bool{
+		`{"config_file_path":"/c/h.cfg","supervise":true}`:                                                   true,
+		`{"config_file_path":"/c/h.cfg","supervise":true,"restart_interval":9}`:                              true,
+		`{"config_file_path":"/c/h.cfg","supervise":true,"master_socket":"/c/.synapse/haproxy/master.sock"}`: true,
+		`{"config_file_path":"/c/h.cfg","supervise":true,"master_socket":"/m"}`:                              false,
+		`{"config_file_path":"/c/x.cfg","supervise":true}`:                                                   false,
+		`{"config_file_path":"/c/h.cfg","supervise":true,"hard_stop_after":1}`:                               false,
+		`{"config_file_path":"/c/h.cfg","supervise":true,"stop_haproxy_on_exit":true}`:                       false,
+		`{"config_file_path":"/c/h.cfg","supervise":true,"haproxy_path":"/opt/haproxy"}`:                     false,
+		`{"config_file_path":"/c/h.cfg","reload_command":"true","socket_file_path":"/s"}`:                    false,
+	} {
+		if err := s.unchanged(options(text)); (err == nil) != fine {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	var none *supervised
+	none.start()
+	if !none.stop() {
+		t.Error("a HAProxy that is not ours was ended")
+	}
+	if none.unchanged(options(`{"config_file_path":"/c/h.cfg","supervise":true}`)) == nil {
+		t.Error("supervise can be switched on at run time")
 	}
 }

@@ -58,8 +58,8 @@ func parseProcs(text string) (family, error) {
 	section := ""
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "#") {
-			section = strings.TrimSpace(strings.TrimPrefix(line, "#"))
+		if title, ok := strings.CutPrefix(line, "#"); ok {
+			section = strings.TrimSpace(title)
 			continue
 		}
 		words := strings.Fields(line)

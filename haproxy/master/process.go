@@ -82,11 +82,14 @@ func (o *Options) kin(args []string) kinship {
 		return stranger
 	}
 	var file, socket bool
+	program := strings.Contains(filepath.Base(args[0]), "haproxy")
 	for i, arg := range args {
 		switch {
 		case arg == "-c":
 			return stranger // only checks a file
 		case i == 0:
+		case !file && filepath.Base(arg) == "haproxy": // behind a loader or a wrapper
+			program = true
 		case args[i-1] == "-f":
 			file = file || arg == o.Config
 		case args[i-1] == "-S":
@@ -97,7 +100,7 @@ func (o *Options) kin(args []string) kinship {
 	switch {
 	case file && socket:
 		return ours
-	case file && strings.Contains(filepath.Base(args[0]), "haproxy"):
+	case file && program:
 		return rival
 	default:
 		return stranger

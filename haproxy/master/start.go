@@ -148,7 +148,7 @@ func (r *run) launch(program string) (*process, error) {
 	}
 	defer log.Close()
 	argv := r.o.argv(program)
-	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd := exec.CommandContext(context.Background(), argv[0], argv[1:]...) // it outlives every context of ours
 	cmd.Env = r.o.environment()
 	cmd.Stdout, cmd.Stderr = log, log
 	if r.o.Stdout != nil {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -53,9 +54,7 @@ func (s *stage) startSupervising(options string, more object) {
 func (s *stage) writeSupervising(options string, more object) {
 	s.Helper()
 	haproxy := object{"config_file_path": s.path("cfg/haproxy.cfg"), "supervise": true, "bind_address": "127.0.0.1", "restart_interval": 0.2}
-	for k, v := range more {
-		haproxy[k] = v
-	}
+	maps.Copy(haproxy, more)
 	s.writeJSON("synapse.json", object{
 		"services": object{"web": object{
 			"discovery": s.registry.watcher,
