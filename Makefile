@@ -25,7 +25,7 @@ BENCH    ?= .
 #? help: List the targets.
 .PHONY: help
 help:
-	@sed -n 's/^#? \([a-z]*\): \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-6s %s\n", $$1, $$2 }'
+	@sed -n 's/^#? \([a-z-]*\): \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 #? build: Build both programs into bin/, static and stripped.
 .PHONY: build
@@ -48,6 +48,12 @@ test:
 	@$(NEED) "make test" haproxy zookeeper etcd race || [ -z "$(CI)" ]
 	@go build -o bin/ ./test/tally
 	@$(if $(CI),REQUIRE_SERVERS=1 )bin/tally -race -timeout 10m ./...
+
+#? test-docker: Run the Docker watcher against the real engine of this host, with small images that it makes and removes.
+.PHONY: test-docker
+test-docker:
+	@why=$$(test/scripts/engine.sh) || { echo "make test-docker needs a Docker engine on this host: $$why" >&2; exit 1; }
+	go test -race -count=1 -timeout 5m -tags docker ./watchers/docker
 
 #? lint: Check the style (golangci-lint, built once into .cache/) and known vulnerabilities.
 .PHONY: lint

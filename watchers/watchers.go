@@ -18,6 +18,7 @@ import (
 	"smartstack/internal/service"
 	"smartstack/internal/zkconn"
 	"smartstack/watchers/dns"
+	"smartstack/watchers/docker"
 	"smartstack/watchers/ec2tag"
 	"smartstack/watchers/etcd"
 	"smartstack/watchers/file"
@@ -66,6 +67,7 @@ func kinds(d Deps) map[string]kind {
 		"zookeeper_dns":      use(func(o ZooKeeperDNSOptions) (*resolved, error) { return newZooKeeperDNS(o, d) }),
 		"zookeeper_dns_poll": use(func(o ZooKeeperDNSPollOptions) (*resolved, error) { return newZooKeeperDNSPoll(o, d) }),
 		"dns":                use(func(o dns.Options) (*dns.Watcher, error) { return dns.New(o, d.PortOverride, d.Log) }),
+		"docker":             use(func(o docker.Options) (*docker.Watcher, error) { return docker.New(o, d.Log) }),
 		"ec2tag":             use(func(o ec2tag.Options) (*ec2tag.Watcher, error) { return ec2tag.New(o, d.PortOverride, d.EC2, d.Log) }),
 		"multi":              multiKind(d),
 	}

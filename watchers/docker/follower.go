@@ -146,12 +146,11 @@ func (f *follower) heed(h hint) bool {
 	if !f.rule.concerns(h.event) {
 		return false
 	}
-	if h.event.Type == "container" {
-		if h.event.Action == "die" {
-			f.dead[h.event.Actor.ID] = time.Now()
-		} else if h.event.Action == "start" {
-			delete(f.dead, h.event.Actor.ID)
-		}
+	switch h.event.Action {
+	case "die":
+		f.dead[h.event.Actor.ID] = time.Now()
+	case "start":
+		delete(f.dead, h.event.Actor.ID)
 	}
 	return f.fails == 0
 }
