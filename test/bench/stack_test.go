@@ -60,8 +60,11 @@ func (s *stack) global() []string {
 	return []string{"stats socket " + s.path("stats.sock") + " mode 600 level admin expose-fd listeners", "hard-stop-after 60s", "maxconn 2000"}
 }
 
+// defaults are those of HAProxy section defaults. Without idle-close-on-response a
+// process that is replaced closes kept connections on which a request may be
+// under way.
 func defaults() []string {
-	return []string{"mode http", "timeout connect 1s", "timeout client 10s", "timeout server 10s", "retries 3", "option redispatch 1"}
+	return []string{"mode http", "timeout connect 1s", "timeout client 10s", "timeout server 10s", "retries 3", "option redispatch 1", "option idle-close-on-response"}
 }
 
 // configure writes synapse's file. withSocket and reload are haproxy's options
@@ -114,8 +117,11 @@ func (s *stack) startHAProxy() (reload string) {
 		s.b.Fatal(err)
 	}
 	s.haproxy = servers.HAProxy(s.b, s.path("haproxy.cfg"), s.path("stats.sock"))
-	return fmt.Sprintf("kill -USR2 %d", s.haproxy.PID())
+	return s.reload()
 }
+
+// reload is the command that makes HAProxy read its file.
+func (s *stack) reload() string { return fmt.Sprintf("kill -USR2 %d", s.haproxy.PID()) }
 
 // awaitLoaded waits until HAProxy has loaded all services.
 func (s *stack) awaitLoaded() {
@@ -141,8 +147,9 @@ func (s *stack) awaitLoaded() {
 	})
 }
 
-// serves reports whether HAProxy has the server and may send requests to it.
-func (s *stack) serves(svc int, be service.Backend) bool {
+// running returns what HAProxy runs for a service, but for what it was told to
+// send nothing to.
+func (s *stack) running(svc int) []socket.ServerState {
 	s.b.Helper()
 	replies, err := s.client.Do(s.b.Context(), []string{fmt.Sprintf("show servers state s%03d", svc)})
 	if err != nil {
@@ -152,9 +159,13 @@ func (s *stack) serves(svc int, be service.Backend) bool {
 	if err != nil {
 		s.b.Fatal(err)
 	}
-	return slices.ContainsFunc(states, func(st socket.ServerState) bool {
-		return st.Addr == be.Host && st.Port == be.Port && !st.Admin.Forced()
-	})
+	return slices.DeleteFunc(states, func(st socket.ServerState) bool { return st.Admin.Forced() })
+}
+
+// serves reports whether HAProxy may send requests to the backend.
+func (s *stack) serves(svc int, be service.Backend) bool {
+	s.b.Helper()
+	return slices.ContainsFunc(s.running(svc), func(st socket.ServerState) bool { return st.Addr == be.Host && st.Port == be.Port })
 }
 
 // reloads counts what synapse has logged.
