@@ -43,19 +43,19 @@ func (c chain) find(ctx context.Context, o Options) (aws.CredentialsProvider, er
 	if o.KeyID != "" {
 		return credentials.NewStaticCredentialsProvider(o.KeyID, o.Secret, o.Token), nil
 	}
-	if keys, ok := environment(); ok {
+	if keys, ok := c.environment(); ok {
 		return keys, nil
 	}
-	if file := os.Getenv("AWS_WEB_IDENTITY_TOKEN_FILE"); file != "" {
-		return c.webIdentity(os.Getenv("AWS_ROLE_ARN"), os.Getenv("AWS_ROLE_SESSION_NAME"), file)
+	if file := c.settings.env("AWS_WEB_IDENTITY_TOKEN_FILE"); file != "" {
+		return c.webIdentity(c.settings.env("AWS_ROLE_ARN"), c.settings.env("AWS_ROLE_SESSION_NAME"), file)
 	}
 	return c.fromProfile(ctx, c.settings.name, nil)
 }
 
-func environment() (aws.CredentialsProvider, bool) {
-	id := cmp.Or(os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_ACCESS_KEY"))
-	secret := cmp.Or(os.Getenv("AWS_SECRET_ACCESS_KEY"), os.Getenv("AWS_SECRET_KEY"))
-	return credentials.NewStaticCredentialsProvider(id, secret, os.Getenv("AWS_SESSION_TOKEN")), id != "" && secret != ""
+func (c chain) environment() (aws.CredentialsProvider, bool) {
+	id := cmp.Or(c.settings.env("AWS_ACCESS_KEY_ID"), c.settings.env("AWS_ACCESS_KEY"))
+	secret := cmp.Or(c.settings.env("AWS_SECRET_ACCESS_KEY"), c.settings.env("AWS_SECRET_KEY"))
+	return credentials.NewStaticCredentialsProvider(id, secret, c.settings.env("AWS_SESSION_TOKEN")), id != "" && secret != ""
 }
 
 // fromProfile follows a profile, and the ones that it names as its source, to
@@ -105,7 +105,7 @@ func (c chain) source(ctx context.Context, name string, p section, above []strin
 		return processcreds.NewProvider(p["credential_process"]), nil
 	case browser(p):
 		return nil, refused(name, "sso_… or login_session", "a login by browser")
-	case os.Getenv(relativeURI) != "" || os.Getenv(fullURI) != "":
+	case c.settings.env(relativeURI) != "" || c.settings.env(fullURI) != "":
 		return c.container(ctx)
 	}
 	return c.instance(), nil
@@ -122,7 +122,7 @@ func (c chain) named(ctx context.Context, name, source string) (aws.CredentialsP
 	case "Ec2InstanceMetadata":
 		return c.instance(), nil
 	case "Environment":
-		if keys, ok := environment(); ok {
+		if keys, ok := c.environment(); ok {
 			return keys, nil
 		}
 		return nil, fmt.Errorf("the AWS profile %q: credential_source is Environment, but AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set", name)
@@ -149,8 +149,8 @@ const (
 
 // container is the role that ECS or EKS gives to a container.
 func (c chain) container(ctx context.Context) (aws.CredentialsProvider, error) {
-	place := os.Getenv(fullURI)
-	switch relative := os.Getenv(relativeURI); {
+	place := c.settings.env(fullURI)
+	switch relative := c.settings.env(relativeURI); {
 	case relative != "":
 		place = ecsHost + relative
 	case place == "":
@@ -160,9 +160,9 @@ func (c chain) container(ctx context.Context) (aws.CredentialsProvider, error) {
 			return nil, fmt.Errorf("%s: %w", fullURI, err)
 		}
 	}
-	file := os.Getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+	file := c.settings.env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
 	return endpointcreds.New(place, func(o *endpointcreds.Options) {
-		o.HTTPClient, o.AuthorizationToken = c.conf.HTTPClient, os.Getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN")
+		o.HTTPClient, o.AuthorizationToken = c.conf.HTTPClient, c.settings.env("AWS_CONTAINER_AUTHORIZATION_TOKEN")
 		if file != "" {
 			o.AuthorizationTokenProvider = endpointcreds.TokenProviderFunc(func() (string, error) {
 				token, err := os.ReadFile(file) // each time: it is renewed

@@ -36,7 +36,7 @@ type Options struct {
 // fetched when they are first used, and kept until they run out; a fetch is
 // shared by all who wait, so it outlives one who leaves, within its own limits.
 func Find(ctx context.Context, o Options) (aws.Config, error) {
-	s, err := readSettings()
+	s, err := readSettings(os.Getenv) //nolint:forbidigo // where all programs of AWS look, and clients of the library read it themselves
 	if err != nil {
 		return aws.Config{}, err
 	}
@@ -45,7 +45,7 @@ func Find(ctx context.Context, o Options) (aws.Config, error) {
 		return aws.Config{}, err
 	}
 	conf := aws.Config{
-		Region:        cmp.Or(o.Region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), s.profile["region"], o.FallbackRegion),
+		Region:        cmp.Or(o.Region, s.env("AWS_REGION"), s.env("AWS_DEFAULT_REGION"), s.profile["region"], o.FallbackRegion),
 		HTTPClient:    client,
 		Logger:        logging.Nop{},
 		ConfigSources: []any{s},

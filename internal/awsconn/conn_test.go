@@ -251,7 +251,7 @@ func TestBundle(t *testing.T) {
 // TestWhatClientsAsk: the clients of the library find their own settings.
 func TestWhatClientsAsk(t *testing.T) {
 	start(t, "[default]\nuse_dualstack_endpoint=true\nec2_metadata_v1_disabled=TRUE", "", env{"AWS_USE_FIPS_ENDPOINT": "true"})
-	s, err := readSettings()
+	s, err := readSettings(os.Getenv)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@
 //
 // A profile for a person at a browser (SSO, "aws login") or with a second
 // factor is refused, by name. The library's LoadDefaultConfig supports the
-// browser too, and costs 2.4 MB more in each program: docs/decisions/0007. Even
+// browser too, and costs 2.6 MB more: docs/decisions/0007. Even
 // its parsers of the environment and of profiles bring four clients along, so
 // Find reads both itself, by the same rules.
 package awsconn

@@ -2,6 +2,7 @@ package awsconn
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -43,9 +44,7 @@ func readFiles(configFile, keysFile string) (sections map[string]section, unread
 				delete(sections[name], key)
 			}
 		}
-		for key, value := range s {
-			sections[name][key] = value
-		}
+		maps.Copy(sections[name], s)
 	}
 	return sections, unread
 }

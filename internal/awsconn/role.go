@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -87,10 +88,7 @@ func (r *role) ask(ctx context.Context) (none aws.Credentials, err error) {
 }
 
 func (r *role) request(ctx context.Context) (*http.Request, error) {
-	form := url.Values{}
-	for k, v := range r.form {
-		form[k] = v
-	}
+	form := maps.Clone(r.form)
 	if r.token != "" {
 		token, err := os.ReadFile(r.token) // each time: it is renewed
 		if err != nil {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -14,20 +13,21 @@ import (
 // settings are the environment and the files of AWS. Clients of the library
 // ask it, by way of aws.Config.ConfigSources, for what is special to them.
 type settings struct {
+	env      func(variable string) string
 	name     string // the profile's
 	profile  section
 	sections map[string]section
 }
 
-func readSettings() (settings, error) {
+func readSettings(env func(variable string) string) (settings, error) {
 	files := []string{
-		cmp.Or(os.Getenv("AWS_CONFIG_FILE"), awsFile("config")),
-		cmp.Or(os.Getenv("AWS_SHARED_CREDENTIALS_FILE"), awsFile("credentials")),
+		cmp.Or(env("AWS_CONFIG_FILE"), awsFile("config")),
+		cmp.Or(env("AWS_SHARED_CREDENTIALS_FILE"), awsFile("credentials")),
 	}
 	sections, unread := readFiles(files[0], files[1])
-	name := cmp.Or(os.Getenv("AWS_PROFILE"), os.Getenv("AWS_DEFAULT_PROFILE"))
+	name := cmp.Or(env("AWS_PROFILE"), env("AWS_DEFAULT_PROFILE"))
 	profile, err := pick(sections, name, files, unread)
-	s := settings{name: cmp.Or(name, "default"), profile: profile, sections: sections}
+	s := settings{env: env, name: cmp.Or(name, "default"), profile: profile, sections: sections}
 	if err == nil {
 		err = s.check()
 	}
@@ -36,7 +36,7 @@ func readSettings() (settings, error) {
 
 // get returns what the environment says, else the profile.
 func (s settings) get(variable, key string) string {
-	return cmp.Or(os.Getenv(variable), s.profile[key])
+	return cmp.Or(s.env(variable), s.profile[key])
 }
 
 // check refuses words that the getters below would take for "not set".
@@ -69,7 +69,7 @@ func (s settings) endpoint(service string) string {
 		return ""
 	}
 	services := s.sections["services "+s.profile["services"]]
-	return cmp.Or(os.Getenv("AWS_ENDPOINT_URL_"+service), os.Getenv("AWS_ENDPOINT_URL"),
+	return cmp.Or(s.env("AWS_ENDPOINT_URL_"+service), s.env("AWS_ENDPOINT_URL"),
 		services[strings.ToLower(service)+".endpoint_url"], s.profile["endpoint_url"])
 }
 
@@ -94,7 +94,7 @@ func (s settings) GetUseDualStackEndpoint(context.Context) (aws.DualStackEndpoin
 // GetEC2IMDSClientEnableState is asked by the client of the host's metadata,
 // as are those that follow.
 func (s settings) GetEC2IMDSClientEnableState() (imds.ClientEnableState, bool, error) {
-	if strings.EqualFold(os.Getenv("AWS_EC2_METADATA_DISABLED"), "true") {
+	if strings.EqualFold(s.env("AWS_EC2_METADATA_DISABLED"), "true") {
 		return imds.ClientDisabled, true, nil
 	}
 	return imds.ClientDefaultEnableState, false, nil
