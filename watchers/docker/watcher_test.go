@@ -121,7 +121,9 @@ func TestContract(t *testing.T) {
 func TestEventsBringChangesAtOnce(t *testing.T) {
 	f := startFake(t)
 	f.set(f.web("one", 8001))
-	h := run(t, newWatcher(t, webOptions(f.server("local")), quiet()))
+	w := newWatcher(t, webOptions(f.server("local")), quiet())
+	w.pace.first = servers.Deadline // so that the first word means that events are followed
+	h := run(t, w)
 	h.want(t, "local 127.0.0.1:8001")
 
 	f.set(f.web("one", 8001), f.web("two", 8002))
@@ -134,18 +136,33 @@ func TestEventsBringChangesAtOnce(t *testing.T) {
 	f.emit("start", "web:1", "id-one")
 	h.want(t, "local 127.0.0.1:8001, local 127.0.0.1:8002")
 
-	// A broken stream, and one that cannot be read, mean a list.
-	f.set(f.web("one", 8001))
-	f.send("")
-	h.want(t, "local 127.0.0.1:8001")
-	servers.Eventually(t, func() error {
-		if f.send("{half") == 0 {
-			return errors.New("no stream")
-		}
-		return nil
-	})
+	// What happened while the stream was broken is seen after it.
 	f.set(f.web("three", 8003))
+	f.send("")
 	h.want(t, "local 127.0.0.1:8003")
+}
+
+// Doubt about the events ends their stream: after the next connect the list is
+// read.
+func TestEventsInDoubt(t *testing.T) {
+	for said, want := range map[string]string{
+		"": "ended", "\n \n": "ended", "{\"half\n": "cannot be read", "<html>\n": "cannot be read", `{"Type":"container"`: "cannot be read",
+		strings.Repeat(" ", maxEvent+1): "broke",
+	} {
+		f := startFake(t)
+		f.answer(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, said) })
+		s := f.server("local")
+		a, err := connect(s, s.dial, servers.Deadline)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := 0
+		err = a.events(t.Context(), func() { began++ }, func(e event) { t.Errorf("%.20q: took %+v", said, e) })
+		a.close()
+		if err == nil || !strings.Contains(err.Error(), want) || began != 1 {
+			t.Errorf("%.20q: got %v, want %q", said, err, want)
+		}
+	}
 }
 
 // A host may run hundreds of other images: their comings and goings cost
