@@ -21,6 +21,7 @@ PORT     ?= 0
 # What `make fuzz` and `make bench` take.
 FUZZTIME ?= 10s
 BENCH    ?= .
+COUNT    ?= 1
 
 #? help: List the targets.
 .PHONY: help
@@ -70,11 +71,11 @@ arch:
 fuzz:
 	@test/scripts/fuzz.sh $(FUZZTIME)
 
-#? bench: Run the benchmarks whose name matches BENCH.
+#? bench: Measure the real programs, and renew the tables of docs/performance.md. BENCH=regexp, COUNT=runs
 .PHONY: bench
 bench:
 	@$(NEED) "make bench" haproxy zookeeper etcd
-	@go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+	@REQUIRE_SERVERS=1 go test -run '^$$' -bench '$(BENCH)' -benchtime 1x -count $(COUNT) -timeout 60m ./test/bench -args -write $(CURDIR)/docs/performance.md
 
 #? docs: Write the reference in docs/ anew, from the options' types.
 .PHONY: docs
