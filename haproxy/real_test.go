@@ -74,10 +74,16 @@ func (st *story) want(numbers ...int) {
 	}}
 }
 
-// run starts HAProxy, and reloads it with USR2 from then on.
+// run starts HAProxy, and reloads it with USR2 from then on. What await has seen
+// come may be followed by another reload at once.
 func (st *story) run() {
 	st.t.Helper()
 	st.haproxy = servers.HAProxy(st.t, st.file, st.addr)
+	st.t.Cleanup(func() {
+		if st.t.Failed() {
+			st.t.Logf("HAProxy says:\n%s", st.haproxy.Log())
+		}
+	})
 	st.reloadWith(fmt.Sprintf("kill -USR2 %d", st.haproxy.PID()))
 }
 
@@ -134,13 +140,15 @@ func (st *story) await(numbers ...int) {
 		}
 		return nil
 	})
+	servers.AwaitMaster(st.haproxy)
 }
 
 // hammer sends requests from several clients until stop is called, which
 // returns how many there were and fails the test if any failed.
 func (st *story) hammer() (stop func() int) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(st.t.Context())
 	var clients sync.WaitGroup
+	st.t.Cleanup(func() { cancel(); clients.Wait() })
 	var good atomic.Int64
 	for i := range 6 {
 		clients.Go(func() {
