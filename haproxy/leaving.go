@@ -14,8 +14,14 @@ import (
 // nobody uses it any more.
 type leaver struct {
 	since time.Time
-	keep  bool // ends in maintenance: the file keeps it
-	stuck bool // HAProxy never deletes it: other configuration names it
+	keep  bool      // ends in maintenance: the file keeps it
+	stuck time.Time // HAProxy refused to delete it, as if other configuration named it; zero = it did not
+}
+
+// isStuck reports whether there is no use in trying to delete it now. What
+// names it may be gone after a while, and a refusal may have had another cause.
+func (l *leaver) isStuck(now time.Time) bool {
+	return !l.stuck.IsZero() && now.Sub(l.stuck) < forgiveAfter
 }
 
 // leave takes note that a server is on its way out.
@@ -48,7 +54,7 @@ func departures(k *Known, sessions map[ServerRef]int, rules drainRules, now time
 		case !exists:
 			gone(r)
 			continue
-		case l.stuck || n > 0 && !late:
+		case l.isStuck(now) || n > 0 && !late:
 			continue
 		}
 		cmds = append(cmds, "set server "+r.String()+" state maint")
@@ -71,7 +77,7 @@ func compareRefs(a, b ServerRef) int {
 
 // tend lets servers go that have become idle.
 func tend(ctx context.Context, c *socket.Client, info socket.Info, k *Known, rules drainRules, now time.Time) error {
-	sessions, err := sessionsOf(ctx, c, info, k)
+	sessions, err := sessionsOf(ctx, c, info, k, now)
 	if err != nil {
 		return err
 	}
@@ -81,13 +87,13 @@ func tend(ctx context.Context, c *socket.Client, info socket.Info, k *Known, rul
 	}
 	replies, err := send(ctx, c, info, cmds)
 	for i, reply := range replies {
-		k.departed(cmds[i], reply)
+		k.departed(cmds[i], reply, now)
 	}
 	return err
 }
 
 // departed reads the reply to one of the commands that departures made.
-func (k *Known) departed(cmd, reply string) {
+func (k *Known) departed(cmd, reply string, now time.Time) {
 	rest, isDelete := strings.CutPrefix(cmd, "del server ")
 	target, isState := strings.CutPrefix(cmd, "set server ")
 	switch {
@@ -106,7 +112,7 @@ func (k *Known) departed(cmd, reply string) {
 		}
 	case isDelete && !strings.Contains(reply, "connection") && !strings.Contains(reply, "session"):
 		if l := k.leaving[refOf(rest)]; l != nil {
-			l.stuck = true
+			l.stuck = now
 		}
 	}
 }
@@ -117,16 +123,16 @@ func refOf(text string) ServerRef {
 }
 
 // sessionsOf asks how many sessions the leaving servers have.
-func sessionsOf(ctx context.Context, c *socket.Client, info socket.Info, k *Known) (map[ServerRef]int, error) {
+func sessionsOf(ctx context.Context, c *socket.Client, info socket.Info, k *Known, now time.Time) (map[ServerRef]int, error) {
 	backends := map[string]bool{}
 	for r, l := range k.leaving {
-		if !l.stuck {
+		if !l.isStuck(now) {
 			backends[r.Backend] = true
 		}
 	}
 	sessions := map[ServerRef]int{}
 	for r, l := range k.leaving {
-		if l.stuck { // it is not asked about, and stays
+		if l.isStuck(now) { // it is not asked about, and stays
 			sessions[r] = 0
 		}
 	}
