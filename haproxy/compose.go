@@ -206,6 +206,12 @@ func (c *Composer) section(e *entry, svc *service.Service, now time.Time) *Secti
 	if svc.Origin == service.Unknown && c.carry(e, sec) {
 		return sec
 	}
+	if svc.Origin == service.Unknown {
+		// Neither the registry nor the file tells its servers: those that run stay.
+		sec.Carried, sec.Bare = true, true
+		sec.Text = slices.Clip(l.head)
+		return sec
+	}
 	sec.Frontend, sec.Backend = l.frontend, l.backend
 	e.learn(svc.Backends, l, c.ttl(), now)
 	sec.Servers = c.serversOf(e, l, func(reason string) {

@@ -172,7 +172,7 @@ func TestComposeUnknownCarriesOver(t *testing.T) {
 		t.Error(diff)
 	}
 	web := m.Sections[0]
-	if !web.Carried || web.BackendName != "pool" || web.Servers != nil || m.Sections[1].Carried {
+	if !web.Carried || web.BackendName != "pool" || web.Bare || web.Servers != nil || !m.Sections[1].Bare || !m.Sections[1].Carried {
 		t.Errorf("got %+v", web)
 	}
 	m = c.Compose(snapshot(svc("web", service.Backend{Name: "a", Host: "h", Port: 1}, at("x"))), testTime)

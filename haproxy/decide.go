@@ -24,6 +24,9 @@ const (
 	uselessDelay = 5 * time.Second
 	// settleTime is how long HAProxy may go on as before after a reload.
 	settleTime = 2 * time.Second
+	// bareGrace is how long a reload waits for registries that have said nothing
+	// yet, when it would leave their services without servers.
+	bareGrace = time.Minute
 	// loadTime is longer than HAProxy takes from reading the file to being
 	// noticed as a new process.
 	loadTime = 5 * time.Second

@@ -149,7 +149,7 @@ func (m *memory) reloadReasons() (list []string, notBefore time.Time) {
 		return nil, time.Time{}
 	}
 	if m.loaded == nil {
-		return []string{m.unknown}, time.Time{}
+		return []string{m.unknown}, m.oddUntil
 	}
 	list = reasons(m.loadedBeside(), *m.file)
 	if len(list) > 0 {
@@ -290,7 +290,7 @@ func (m *memory) situation(now time.Time) situation {
 	}
 	if m.job == nil {
 		list, notBefore := m.reloadReasons()
-		s.reload, s.notBefore = len(list) > 0, notBefore
+		s.reload, s.notBefore = len(list) > 0, later(notBefore, m.waitForBare())
 	}
 	return s
 }

@@ -51,14 +51,18 @@ type memory struct {
 	held      []Held
 	recheck   time.Time
 
-	loaded   *content // what HAProxy has loaded or was told since; nil = not known
-	unknown  string   // why not
-	limiter  limiter
-	refusals map[string]string // by service: what cannot be done over the socket
-	asked    string            // the refusals that the last reload was to mend
-	useless  int               // reloads in a row that did not mend them
-	met      bool              // a HAProxy has answered on the socket
-	downFrom time.Time         // the socket has not worked since; zero = it works
+	loaded    *content // what HAProxy has loaded or was told since; nil = not known
+	unknown   string   // why not
+	odd       int      // how often in a row a new process had evidently not loaded the file
+	oddUntil  time.Time
+	bare      []string // services that a reload would empty
+	bareUntil time.Time
+	limiter   limiter
+	refusals  map[string]string // by service: what cannot be done over the socket
+	asked     string            // the refusals that the last reload was to mend
+	useless   int               // reloads in a row that did not mend them
+	met       bool              // a HAProxy has answered on the socket
+	downFrom  time.Time         // the socket has not worked since; zero = it works
 
 	reloads, failedReloads int
 	lastReload             ReloadStatus

@@ -86,7 +86,9 @@ type Section struct {
 	// Carried says that nothing is known about the service yet and that Text
 	// is what the previous file said: Frontend, Backend and Servers are empty,
 	// and nobody may change these servers at run time.
-	Carried  bool
+	Carried bool
+	// Bare says that Text has no servers because nothing tells them yet.
+	Bare     bool
 	Warnings []Warning
 }
 

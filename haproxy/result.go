@@ -17,8 +17,8 @@ type Result struct {
 	Waiting  []Remark
 	Steps    []Step // that were carried out
 	Commands int
-	Leaving  int  // servers out of rotation that are not deleted yet
-	New      bool // a process was met for the first time: it has loaded the file that was there
+	Leaving  int    // servers out of rotation that are not deleted yet
+	Met      []*Met // processes that were met for the first time
 	Took     time.Duration
 }
 

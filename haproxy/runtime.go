@@ -146,10 +146,12 @@ func (r *Runtime) sync(ctx context.Context, p *process, want Model, loaded func(
 	}
 	run, fresh, err := p.read(ctx, changed, full)
 	if err == nil && fresh {
-		res.New = true
 		if !full {
 			full, changed = true, want.Sections
 			run, _, err = p.read(ctx, changed, true)
+		}
+		if err == nil {
+			err = p.meet(ctx, run, want, loaded, res)
 		}
 	}
 	if err != nil {

@@ -237,7 +237,7 @@ func TestServersComeAndGoWithoutAReload(t *testing.T) {
 	web := func(list ...Server) *Section { return runSection("web", nil, list...) }
 	wa, wb := srv("a", a, 1, "check inter 100ms"), srv("b", b, 2, "check inter 100ms")
 	r := newRig(t, nil, web(wa))
-	if res := r.sync(web(wa)); !res.New || len(res.Steps) != 0 || len(res.Reasons) != 0 {
+	if res := r.sync(web(wa)); len(res.Met) == 0 || len(res.Steps) != 0 || len(res.Reasons) != 0 {
 		t.Fatalf("%+v", res)
 	}
 	if res := r.sync(web(wb)); res.Refusals["web"] != "" {
@@ -363,12 +363,12 @@ func TestARestartByOthersIsNoticed(t *testing.T) {
 	old, web := runSection("web", nil, srv("a", "127.0.0.1:9", 1, "")), runSection("web", nil, srv("a", "127.0.0.1:9", 1, ""), srv("b", "127.0.0.1:9", 2, ""))
 	r := newRig(t, nil, old)
 	r.sync(web)
-	if r.sync(web).New {
+	if len(r.sync(web).Met) > 0 {
 		t.Fatal("the same process is new")
 	}
 	r.restart() // with the old file
 	r.compareNow()
-	if res := r.sync(web); !res.New || r.rotation("web") != "a b" {
+	if res := r.sync(web); len(res.Met) == 0 || r.rotation("web") != "a b" {
 		t.Fatalf("%+v: %s", res, r.rotation("web"))
 	}
 }
@@ -393,7 +393,7 @@ func TestAfterAReloadWeTalkToTheNewProcess(t *testing.T) {
 		return nil
 	})
 	res := r.sync(runSection("web", nil, web.Servers[0], srv("b", "127.0.0.1:9", 2, "")))
-	if !res.New || r.rotation("web") != "a b" {
+	if len(res.Met) == 0 || r.rotation("web") != "a b" {
 		t.Fatalf("%+v: %s", res, r.rotation("web"))
 	}
 }

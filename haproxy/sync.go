@@ -3,6 +3,7 @@ package haproxy
 import (
 	"context"
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -24,9 +25,9 @@ func (m *memory) syncServers(ctx context.Context) {
 	if len(res.Steps) > 0 {
 		m.log.Info("changed HAProxy over its socket", "rev", m.snapshot.Rev, "reason", res.String(), "took", res.Took.Round(time.Microsecond).String())
 	}
-	if res.New {
+	if len(res.Met) > 0 {
 		m.clearStates()
-		m.metProcess(now)
+		m.metProcess(res.Met, now)
 	}
 	if err != nil {
 		if m.downFrom.IsZero() {
@@ -43,11 +44,18 @@ func (m *memory) syncServers(ctx context.Context) {
 
 // metProcess takes note of a HAProxy that was not there before. It has loaded
 // the file, and nothing of what the one before it was told.
-func (m *memory) metProcess(now time.Time) {
+func (m *memory) metProcess(met []*Met, now time.Time) {
 	first := !m.met
 	m.met = true
+	m.noteBare(met, now)
 	switch {
-	case first || m.loaded == nil || m.file == nil:
+	case m.loaded == nil:
+		return
+	case m.file == nil && !first:
+		m.loaded, m.unknown = nil, "HAProxy was restarted while synapse started, so what it has loaded is not known"
+		return
+	case first: // its servers may have been changed by the synapse before us
+		m.doubt(met, false, now)
 		return
 	case m.lastReload.At.After(m.lastWrite) || now.Sub(m.lastWrite) > loadTime:
 		m.loaded = m.file
@@ -55,6 +63,50 @@ func (m *memory) metProcess(now time.Time) {
 		m.loaded, m.unknown = nil, "HAProxy was restarted while the file was written, so it may have loaded the one before"
 	}
 	m.log.Info("a new HAProxy process runs", "reload", m.lastReload.At.After(now.Add(-loadTime)))
+	if m.loaded != nil {
+		m.doubt(met, true, now)
+	}
+}
+
+// noteBare takes note of services that run in HAProxy although nothing tells
+// their servers yet: a reload would leave them without any.
+func (m *memory) noteBare(met []*Met, now time.Time) {
+	m.bare = nil
+	for _, s := range m.want.Sections {
+		for _, p := range met {
+			if s.Bare && len(p.Backends[s.BackendName]) > 0 {
+				m.bare, m.bareUntil = append(m.bare, s.Service), now.Add(bareGrace)
+			}
+		}
+	}
+}
+
+// waitForBare returns until when a reload must wait for services that it would
+// empty.
+func (m *memory) waitForBare() time.Time {
+	for _, s := range m.want.Sections {
+		if s.Bare && slices.Contains(m.bare, s.Service) {
+			return m.bareUntil
+		}
+	}
+	return time.Time{}
+}
+
+// doubt looks for signs that a process has not loaded the file. A reload mends
+// that, or not: then the next ones come ever more rarely.
+func (m *memory) doubt(met []*Met, started bool, now time.Time) {
+	for _, p := range met {
+		if odd := p.odd(*m.loaded, m.want, started); odd != "" {
+			m.loaded, m.unknown = nil, "HAProxy has not loaded the file: "+odd
+			m.odd++
+			m.oddUntil = now
+			if m.odd > 1 {
+				m.oddUntil = now.Add(backoff(uselessDelay, longestReloadDelay, m.odd-1))
+			}
+			return
+		}
+	}
+	m.odd = 0
 }
 
 // noteSynced takes note of what HAProxy now runs without having loaded it.

@@ -4,16 +4,20 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"smartstack/haproxy/socket"
 )
 
 // fakeSocket stands for a Runtime.
 type fakeSocket struct {
 	refusals map[string]string
 	fresh    bool
+	met      *Met // nil = one that has loaded what it is told
 	err      error
 	calls    int
 	loaded   string // what it was told HAProxy has loaded of web
@@ -24,7 +28,30 @@ func (f *fakeSocket) sync(_ context.Context, _ Model, loaded func(string) []byte
 	f.loaded = string(loaded("web"))
 	fresh := f.fresh
 	f.fresh = false
-	return Result{Refusals: f.refusals, New: fresh}, f.err
+	res := Result{Refusals: f.refusals}
+	if fresh {
+		res.Met = []*Met{f.met}
+		if f.met == nil {
+			res.Met[0] = metWith(f.loaded)
+		}
+	}
+	return res, f.err
+}
+
+// metWith is a process that has loaded the backends in text.
+func metWith(text string) *Met {
+	m := &Met{algorithms: map[string]string{}, frontends: map[string]bool{}}
+	m.Backends = map[string][]socket.ServerState{}
+	for _, st := range SplitStanzas([]byte(text)) {
+		_, name, _ := strings.Cut(st.Title, " ")
+		m.algorithms[name] = "roundrobin"
+		servers := newStanza(st.Text)
+		for _, server := range servers.names {
+			id, _ := strconv.Atoi(idWords(servers.servers[server])[0])
+			m.Backends[name] = append(m.Backends[name], socket.ServerState{Backend: name, Name: server, ID: id})
+		}
+	}
+	return m
 }
 
 // withSocket runs test in a bubble, with a service web of one member that is

@@ -95,7 +95,11 @@ type ServerState struct {
 	Weight        int    // as set last, before slow start and drain
 	Up            bool   // running or starting, whatever its weight
 	Admin         Admin
+	Checked       bool // it has a health check, running or not
 }
+
+// checkConfigured is the bit of srv_check_state that says that there is one.
+const checkConfigured = 0x02
 
 // ParseServersState reads the reply to show servers state. A backend that does
 // not exist is ErrNoBackend.
@@ -110,7 +114,7 @@ func ParseServersState(text string) ([]ServerState, error) {
 	header, rest, _ := strings.Cut(rest, "\n")
 	h := newHeader(strings.Fields(strings.TrimPrefix(header, "#")))
 	get := h.columns("be_name", "srv_id", "srv_name", "srv_addr", "srv_op_state", "srv_admin_state",
-		"srv_uweight", "srv_fqdn", "srv_port")
+		"srv_uweight", "srv_fqdn", "srv_port", "srv_check_state")
 	if get == nil {
 		return nil, fmt.Errorf("show servers state: a column is missing from %.200q", header)
 	}
@@ -159,7 +163,7 @@ func serverState(f []string, at []int) (ServerState, error) {
 	op := number(4)
 	s := ServerState{
 		Backend: f[at[0]], ID: number(1), Name: f[at[2]], Addr: dash(f[at[3]]),
-		Up: op == 1 || op == 2, Admin: Admin(number(5)), Weight: number(6), FQDN: dash(f[at[7]]), Port: number(8),
+		Up: op == 1 || op == 2, Admin: Admin(number(5)), Weight: number(6), FQDN: dash(f[at[7]]), Port: number(8), Checked: number(9)&checkConfigured != 0,
 	}
 	if s.Addr != "" {
 		if _, err := netip.ParseAddr(s.Addr); err != nil {
@@ -184,6 +188,7 @@ type Stat struct {
 	Queued        int    // now waiting for this server
 	Weight        int
 	Backup        bool
+	MaxConn       string // as configured; empty = none
 }
 
 // ParseStat reads the server lines of the reply to show stat.
@@ -193,7 +198,7 @@ func ParseStat(text string) ([]Stat, error) {
 		return nil, fmt.Errorf("show stat: %.80q", text)
 	}
 	h := newHeader(strings.Split(strings.TrimPrefix(header, "# "), ","))
-	get := h.columns("pxname", "svname", "status", "scur", "qcur", "weight", "bck", "type")
+	get := h.columns("pxname", "svname", "status", "scur", "qcur", "weight", "bck", "type", "slim")
 	if get == nil {
 		return nil, fmt.Errorf("show stat: a column is missing from %.200q", header)
 	}
@@ -212,10 +217,31 @@ func ParseStat(text string) ([]Stat, error) {
 		number := func(i int) int { n, _ := strconv.Atoi(f[i]); return n }
 		stats = append(stats, Stat{
 			Backend: f[0], Name: f[1], Status: f[2], Sessions: number(3), Queued: number(4),
-			Weight: number(5), Backup: f[6] == "1",
+			Weight: number(5), Backup: f[6] == "1", MaxConn: f[8],
 		})
 	}
 	return stats, nil
+}
+
+// ParseProxies reads the frontends and the backends of the reply to show stat:
+// the names of the former, and the balance algorithms of the latter by name.
+func ParseProxies(text string) (frontends map[string]bool, algorithms map[string]string) {
+	header, rest, _ := strings.Cut(text, "\n")
+	get := newHeader(strings.Split(strings.TrimPrefix(header, "# "), ",")).columns("pxname", "svname", "type", "algo")
+	frontends, algorithms = map[string]bool{}, map[string]string{}
+	if get == nil {
+		return frontends, algorithms
+	}
+	for line := range strings.Lines(rest) {
+		switch f := pick(strings.TrimRight(line, "\n"), get); {
+		case f == nil:
+		case f[2] == "0":
+			frontends[f[0]] = true
+		case f[2] == "1":
+			algorithms[f[0]] = f[3]
+		}
+	}
+	return frontends, algorithms
 }
 
 // pick returns the columns at the given places of a line of comma separated

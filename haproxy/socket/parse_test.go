@@ -20,8 +20,8 @@ func TestParseServersState(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []ServerState{
-		{Backend: "web", Name: "a_127.0.0.1:9001", ID: 1, Addr: "127.0.0.1", Port: 9001, Weight: 1},
-		{Backend: "web", Name: "b", ID: 2, Addr: "127.0.0.1", Port: 9002, Weight: 1, Admin: ForcedMaint | ConfigMaint},
+		{Backend: "web", Name: "a_127.0.0.1:9001", ID: 1, Addr: "127.0.0.1", Port: 9001, Weight: 1, Checked: true},
+		{Backend: "web", Name: "b", ID: 2, Addr: "127.0.0.1", Port: 9002, Weight: 1, Admin: ForcedMaint | ConfigMaint, Checked: true},
 		{Backend: "ck", Name: "un", ID: 3, Weight: 100, Up: true, Admin: ForcedDrain},
 		{Backend: "ck", Name: "no", ID: 6, Port: 80, Weight: 1, Admin: ResolverMaint, FQDN: "nonexist.invalid"},
 	}
@@ -53,17 +53,27 @@ func TestParsersRefuseWhatTheyDoNotKnow(t *testing.T) {
 }
 
 func TestParseStat(t *testing.T) {
-	got, err := ParseStat("# pxname,svname,qcur,scur,status,weight,act,bck,check_desc,type,\n" +
-		"web,FRONTEND,,3,OPEN,,,,,0,\n" + `web,a,1,2,UP,5,1,0,"x,y",2,` + "\n" + "web,b,0,0,no check,1,0,1,,2,\n" + "web,BACKEND,0,0,UP,5,1,1,,1,\n\n")
+	got, err := ParseStat("# pxname,svname,qcur,scur,status,weight,act,bck,check_desc,type,slim,algo,\n" +
+		"web,FRONTEND,,3,OPEN,,,,,0,9,,\n" + `web,a,1,2,UP,5,1,0,"x,y",2,30,,` + "\n" + "web,b,0,0,no check,1,0,1,,2,,,\n" + "web,BACKEND,0,0,UP,5,1,1,,1,,leastconn,\n\n")
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []Stat{
-		{Backend: "web", Name: "a", Status: "UP", Sessions: 2, Queued: 1, Weight: 5},
+		{Backend: "web", Name: "a", Status: "UP", Sessions: 2, Queued: 1, Weight: 5, MaxConn: "30"},
 		{Backend: "web", Name: "b", Status: "no check", Weight: 1, Backup: true},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Fatal(d)
+	}
+}
+
+func TestParseProxies(t *testing.T) {
+	frontends, algorithms := ParseProxies("# pxname,svname,type,algo,\nweb,FRONTEND,0,,\nweb,a,2,,\nback,BACKEND,1,leastconn,\nold\n")
+	if len(frontends) != 1 || !frontends["web"] || len(algorithms) != 1 || algorithms["back"] != "leastconn" {
+		t.Fatal(frontends, algorithms)
+	}
+	if frontends, algorithms := ParseProxies("Permission denied"); len(frontends)+len(algorithms) != 0 {
+		t.Fatal(frontends, algorithms)
 	}
 }
 
@@ -99,7 +109,7 @@ func TestAtLeast(t *testing.T) {
 func FuzzParsers(f *testing.F) {
 	f.Add(stateHeader + "3 web 1 a 127.0.0.1 0 0 1 1 2 8 2 0 6 0 0 1 - 9001 - 0 0 - - 0\n")
 	f.Add("1\n#" + strings.Repeat(" be_name srv_id", 50) + "\n\n \n#\nx")
-	f.Add("# pxname,svname,qcur,scur,status,weight,act,bck,check_desc,type,\nweb,a,1,2,UP,5,1,0,\"x,y\",2,\n")
+	f.Add("# pxname,svname,qcur,scur,status,weight,act,bck,check_desc,type,slim,algo,\nweb,a,1,2,UP,5,1,0,\"x,y\",2,\n")
 	f.Add("Version: 2.6\nPid: 1\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		if states, err := ParseServersState(text); err == nil {

@@ -1,0 +1,157 @@
+package haproxy
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"smartstack/haproxy/socket"
+)
+
+// Met is what a process ran when it was met, before we changed anything. It is
+// the evidence of what it has loaded: HAProxy does not tell which file that was.
+type Met struct {
+	Running
+	stats      map[ServerRef]socket.Stat
+	frontends  map[string]bool
+	algorithms map[string]string // of balance, by backend
+}
+
+// meet asks a process that was not met before for what show servers state does
+// not tell.
+func (p *process) meet(ctx context.Context, run Running, want Model, loaded func(string) []byte, res *Result) error {
+	replies, err := send(ctx, p.client, run.Info, []string{"show stat"})
+	if err != nil {
+		return err
+	}
+	stats, err := socket.ParseStat(replies[0])
+	if err != nil {
+		return fmt.Errorf("%s: %w", p.client.Path(), err)
+	}
+	m := &Met{Running: run, stats: make(map[ServerRef]socket.Stat, len(stats))}
+	for _, s := range stats {
+		m.stats[ServerRef{Backend: s.Backend, Server: s.Name}] = s
+	}
+	m.frontends, m.algorithms = socket.ParseProxies(replies[0])
+	res.Met = append(res.Met, m)
+	p.doubt(m, want, loaded)
+	return nil
+}
+
+// doubt takes note of wanted servers that an earlier synapse has added or
+// changed, and died before it wrote the file: those that evidently run as they
+// are wanted and not as the file says stay as they are, those that the file does
+// not know and that run with other options are not to be trusted.
+func (p *process) doubt(m *Met, want Model, loaded func(string) []byte) {
+	inherited := inheritedLines(want.Preamble)
+	for _, s := range want.Sections {
+		text := loaded(s.Service)
+		if s.Carried || text == nil || len(m.Backends[s.BackendName]) == 0 {
+			continue
+		}
+		running := make(map[string]*socket.ServerState, len(m.Backends[s.BackendName]))
+		for i := range m.Backends[s.BackendName] {
+			running[m.Backends[s.BackendName][i].Name] = &m.Backends[s.BackendName][i]
+		}
+		file, view := newStanza(text), viewBackend(inherited, s.Backend)
+		for i := range s.Servers {
+			w := &s.Servers[i]
+			ref := ServerRef{Backend: s.BackendName, Server: w.Name}
+			is, line := running[w.Name], file.servers[w.Name]
+			if is == nil {
+				continue
+			}
+			asWanted := oddServer(view, enabledLine(*w), is, m.stats[ref]) == ""
+			switch {
+			case line == "" && !asWanted:
+				p.known.note(ref, unsureLine)
+			case line != "" && asWanted && oddServer(view, line, is, m.stats[ref]) != "":
+				p.known.note(ref, enabledLine(*w))
+			}
+		}
+	}
+}
+
+// odd says in what the process cannot have loaded file, which is what want was
+// rendered to; empty = it may have. Only what is never changed over the socket
+// speaks against it. started says that nobody has changed servers since it
+// started, so that those must be the file's, too.
+func (m *Met) odd(file content, want Model, started bool) string {
+	inherited := inheritedLines(want.Preamble)
+	for _, service := range slices.Sorted(maps.Keys(file.stanzas)) {
+		for _, st := range SplitStanzas(file.stanzas[service]) {
+			kind, name, _ := strings.Cut(st.Title, " ")
+			_, exists := m.algorithms[name]
+			switch {
+			case kind == "frontend" && !m.frontends[name], kind == "backend" && !exists:
+				return "it has no " + st.Title
+			case kind != "backend":
+				continue
+			}
+			if odd := m.oddBackend(name, viewBackend(inherited, st.lines()), newStanza(st.Text), started); odd != "" {
+				return odd
+			}
+		}
+	}
+	return ""
+}
+
+func (m *Met) oddBackend(name string, view *backendView, file stanza, started bool) string {
+	algorithm, _, _ := strings.Cut(view.balance, "(")
+	if is := m.algorithms[name]; is != algorithm && plainAlgorithms[algorithm] && plainAlgorithms[is] {
+		return fmt.Sprintf("backend %s has balance %s, in the file %s", name, is, algorithm)
+	}
+	running := map[string]*socket.ServerState{}
+	for i := range m.Backends[name] {
+		s := &m.Backends[name][i]
+		if running[s.Name] = s; started && file.servers[s.Name] == "" && view.ours(s.Name) {
+			return fmt.Sprintf("server %s/%s is not in the file", name, s.Name)
+		}
+	}
+	for _, server := range file.names {
+		is := running[server]
+		switch {
+		case is == nil && started:
+			return fmt.Sprintf("server %s/%s of the file is missing", name, server)
+		case is == nil:
+			continue
+		}
+		if id := idWords(file.servers[server]); started && len(id) == 1 && id[0] != strconv.Itoa(is.ID) {
+			return fmt.Sprintf("server %s/%s has id %d, in the file %s", name, server, is.ID, id[0])
+		}
+		if odd := oddServer(view, file.servers[server], is, m.stats[ServerRef{Backend: name, Server: server}]); odd != "" {
+			return fmt.Sprintf("server %s/%s %s", name, server, odd)
+		}
+	}
+	return ""
+}
+
+// plainAlgorithms are those that every version of HAProxy shows by the word
+// that stands in the file.
+var plainAlgorithms = wordSet("roundrobin static-rr leastconn first source")
+
+// oddServer compares the options that HAProxy shows.
+func oddServer(view *backendView, line string, is *socket.ServerState, stat socket.Stat) string {
+	own, err := lineSettings(line)
+	if err != nil {
+		return ""
+	}
+	settings := resolve(append(slices.Clone(view.defaults), own...))
+	has := func(word string) bool { _, ok := find(settings, word); return ok }
+	maxconn, _ := find(settings, "maxconn")
+	if maxconn.arg == "0" {
+		maxconn.arg = ""
+	}
+	switch {
+	case has("backup") != stat.Backup:
+		return "is not what the file says: backup"
+	case has("check") != is.Checked && !has("track") && !has("agent-check"):
+		return "is not what the file says: check"
+	case maxconn.arg != stat.MaxConn && !has("minconn"):
+		return fmt.Sprintf("has maxconn %q, in the file %q", stat.MaxConn, maxconn.arg)
+	}
+	return ""
+}
