@@ -34,7 +34,7 @@ func backends(fleet, svc, n int) []service.Backend {
 	var list []service.Backend
 	for i := range n {
 		list = append(list, service.Backend{
-			Name: fmt.Sprintf("i-%d-%d-%d", fleet, svc, i), Host: fmt.Sprintf("10.%d.%d.%d", 100*fleet+svc/250, svc%250, i+1), Port: 8000,
+			Name: fmt.Sprintf("i-%d-%d-%d", fleet, svc, i), Host: fmt.Sprintf("10.%d.%d.%d", 60*fleet+svc/250, svc%250, i+1), Port: 8000,
 		})
 	}
 	return list
