@@ -73,8 +73,10 @@ services:
 		t.Fatalf("%+v", p.config)
 	}
 	web := p.config.Services[0]
-	want := service.Backend{Name: "i-1", Host: "10.0.0.1", Port: 8080, Weight: service.KnownInt(7),
-		ServerOptions: "check inter 2s", Labels: `{"az":"a","n":[1,2]}`}
+	want := service.Backend{
+		Name: "i-1", Host: "10.0.0.1", Port: 8080, Weight: service.KnownInt(7),
+		ServerOptions: "check inter 2s", Labels: `{"az":"a","n":[1,2]}`,
+	}
 	if diff := cmp.Diff(want, web.Backend); diff != "" {
 		t.Errorf("backend (-want +got):\n%s", diff)
 	}

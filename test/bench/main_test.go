@@ -117,7 +117,7 @@ func healthy(b *testing.B, n int) []int {
 		b.Fatal(err)
 	}
 	var ports []int
-	for _, text := range strings.Fields(line) {
+	for text := range strings.FieldsSeq(line) {
 		port, err := strconv.Atoi(text)
 		if err != nil {
 			b.Fatal(err)

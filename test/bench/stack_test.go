@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -83,9 +84,7 @@ func (s *stack) configure(withSocket bool, reload string, more object) {
 		"do_socket": withSocket, "socket_file_path": s.path("stats.sock"), "reload_command": reload,
 		"global": s.global(), "defaults": defaults(),
 	}
-	for k, v := range more {
-		h[k] = v
-	}
+	maps.Copy(h, more)
 	data, err := json.Marshal(object{"services": list, "haproxy": h})
 	if err == nil {
 		err = os.WriteFile(s.path("synapse.json"), data, 0o644)
