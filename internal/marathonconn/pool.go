@@ -1,0 +1,112 @@
+package marathonconn
+
+import (
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"smartstack/internal/mailbox"
+)
+
+// Pool holds one follower for each target in use. It may be used from any
+// goroutine. Make it with NewPool.
+type Pool struct {
+	log       *slog.Logger
+	mu        sync.Mutex // guards followers, and users of each
+	followers map[Target]*follower
+}
+
+// NewPool makes an empty pool; it does no I/O.
+func NewPool(log *slog.Logger) *Pool {
+	return &Pool{log: log, followers: map[Target]*follower{}}
+}
+
+// Subscription is one reader's share in a follower. It is used by one
+// goroutine.
+type Subscription struct {
+	pool     *Pool
+	follower *follower
+	query    Query
+	pace     Pace
+	from     uint64 // the follower's: the first read whose answer will do
+	wake     chan struct{}
+	answers  *mailbox.Latest[*Answer]
+	fault    atomic.Pointer[error]
+}
+
+// Subscribe asks for the answers to q. It does no I/O itself. What is known
+// already is delivered at once, unless afresh asks for an answer that was read
+// from now on.
+func (p *Pool) Subscribe(t Target, q Query, pace Pace, afresh bool) *Subscription {
+	wake := mailbox.NewWake()
+	s := &Subscription{pool: p, query: q, pace: pace.withDefaults(), wake: wake, answers: mailbox.New[*Answer](wake)}
+	s.fault.Store(new(errNotYet))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.follower = p.followers[t]
+	if s.follower == nil {
+		s.follower = startFollower(t, p.log)
+		p.followers[t] = s.follower
+	}
+	s.follower.users++
+	s.follower.commands <- command{sub: s, afresh: afresh}
+	return s
+}
+
+var errNotYet = errors.New("no answer yet")
+
+// Wake is knocked on when Take or Fault has something new to say.
+func (s *Subscription) Wake() <-chan struct{} { return s.wake }
+
+// Take returns the newest answer, once.
+func (s *Subscription) Take() (*Answer, bool) { return s.answers.Take() }
+
+// Fault returns why there is no newer answer; nil while all is well.
+func (s *Subscription) Fault() error { return *s.fault.Load() }
+
+// Refresh asks for an answer soon, out of turn.
+func (s *Subscription) Refresh() {
+	s.follower.commands <- command{sub: s, refresh: true}
+}
+
+// Close ends the subscription. The last one of a target ends its follower, its
+// requests and its stream, and returns when all its goroutines have ended.
+func (s *Subscription) Close() {
+	p := s.pool
+	p.mu.Lock()
+	f := s.follower
+	f.commands <- command{sub: s, remove: true}
+	f.users--
+	last := f.users == 0
+	if last {
+		delete(p.followers, f.target)
+	}
+	p.mu.Unlock()
+	if last {
+		f.stop()
+		<-f.done
+	}
+}
+
+// deliver and setFault are called by the follower alone.
+func (s *Subscription) deliver(a *Answer) { s.answers.Put(a) }
+
+func (s *Subscription) setFault(fault error) {
+	old := s.fault.Swap(&fault)
+	if *old == fault { // same value: errors of reads are pointers
+		return
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// command adds or removes a subscription, or asks for a read.
+type command struct {
+	sub     *Subscription
+	afresh  bool
+	refresh bool
+	remove  bool
+}
