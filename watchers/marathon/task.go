@@ -1,0 +1,163 @@
+package marathon
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"smartstack/internal/marathonconn"
+)
+
+// rules tell which tasks serve.
+type rules struct {
+	place           place
+	health          string // any, all or ignore
+	readiness       bool
+	dropUnreachable bool
+}
+
+// standing is what becomes of one task.
+type standing int
+
+const (
+	out       standing = iota // it does not serve
+	in                        // it does
+	undecided                 // out, for no better reason than that nobody knows its health
+)
+
+// verdict is what becomes of one task, and where it is.
+type verdict struct {
+	standing standing
+	host     string
+	port     int
+	// reason is not empty for a task that cannot be used, though it may serve.
+	reason string
+	// again is when the verdict may change by itself; zero = never.
+	again time.Time
+}
+
+// task judges one task.
+func (r rules) task(a *marathonconn.App, t *marathonconn.Task, m *memory, now time.Time) verdict {
+	if t.Fault != "" {
+		return verdict{reason: t.Fault}
+	}
+	lost := false
+	switch t.State {
+	case "TASK_RUNNING":
+	case "": // before 0.13
+		if t.StartedAt.IsZero() {
+			return verdict{}
+		}
+	case "TASK_UNREACHABLE", "TASK_LOST":
+		if lost = true; r.dropUnreachable {
+			return verdict{}
+		}
+	case "TASK_STAGING", "TASK_STARTING", "TASK_KILLING", "TASK_FINISHED", "TASK_FAILED", "TASK_KILLED",
+		"TASK_ERROR", "TASK_DROPPED", "TASK_GONE", "TASK_GONE_BY_OPERATOR", "TASK_UNKNOWN", "TASK_CREATED":
+		return verdict{}
+	default:
+		return verdict{reason: fmt.Sprintf("is in the unknown state %.40q", t.State)}
+	}
+	v := verdict{}
+	var err error
+	if v.host, v.port, err = r.place.of(a, t); err != nil {
+		v.reason = err.Error()
+		return v
+	}
+	v.standing = r.healthOf(a, t, m, net.JoinHostPort(v.host, strconv.Itoa(v.port)), now)
+	if lost && v.standing == undecided {
+		v.standing = in // nobody can check it; HAProxy will
+	}
+	if v.standing == in && r.readiness {
+		var ready bool
+		if ready, v.again = readyNow(a, t, now); !ready {
+			v.standing = out
+		}
+	}
+	return v
+}
+
+// healthOf applies what Marathon's health checks say, and remembers it. A
+// new leader of Marathon knows no results, so that their absence is no news.
+func (r rules) healthOf(a *marathonconn.App, t *marathonconn.Task, m *memory, address string, now time.Time) standing {
+	if r.health == "ignore" || a.Defined && len(a.HealthChecks) == 0 || !a.Defined && !checked(a) && len(t.Results) == 0 {
+		return in
+	}
+	alive := 0
+	for _, result := range t.Results {
+		if result.Alive {
+			alive++
+		}
+	}
+	failing := len(t.Results) > 0 && alive == 0
+	enough := alive > 0
+	if r.health == "all" {
+		failing = alive < len(t.Results)
+		enough = len(t.Results) > 0 && len(t.Results) >= len(a.HealthChecks)
+	}
+	switch {
+	case failing:
+		m.forget(address)
+		return out
+	case enough:
+		m.alive(address, now)
+		return in
+	case m.wasAlive(t.Host, address, now):
+		return in
+	default:
+		return undecided
+	}
+}
+
+// checked reports whether an app without its definition has health checks: one
+// of its tasks shows results.
+func checked(a *marathonconn.App) bool {
+	for i := range a.Tasks {
+		if len(a.Tasks[i].Results) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// How long a task waits for its first readiness result, where its app does not
+// say how long a check takes.
+const (
+	readyTimeout = 10 * time.Second
+	readyMargin  = 5 * time.Second
+)
+
+// readyNow tells whether a task is ready, by Bamboo's rule: readiness matters
+// during a deployment only, and a task without a result is taken for ready
+// once its check would have had one, because Marathon at times loses the first.
+func readyNow(a *marathonconn.App, t *marathonconn.Task, now time.Time) (ready bool, again time.Time) {
+	switch {
+	case t.State != "TASK_RUNNING":
+		return false, time.Time{}
+	case len(a.Deployments) == 0 || len(a.ReadinessChecks) == 0:
+		return true, time.Time{}
+	}
+	found := false
+	for _, result := range a.ReadinessResults {
+		if result.TaskID == t.ID {
+			if found = true; !result.Ready {
+				return false, time.Time{}
+			}
+		}
+	}
+	if found {
+		return true, time.Time{}
+	}
+	if t.StartedAt.IsZero() {
+		return false, time.Time{}
+	}
+	timeout := readyTimeout
+	if s := a.ReadinessChecks[0].TimeoutSeconds; s > 0 {
+		timeout = time.Duration(s) * time.Second
+	}
+	if until := t.StartedAt.Add(timeout + readyMargin); now.Before(until) {
+		return false, until
+	}
+	return true, time.Time{}
+}

@@ -1,0 +1,109 @@
+package marathon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"smartstack/internal/marathonconn"
+	"smartstack/internal/service"
+)
+
+// Watcher follows one app. Make it with New.
+type Watcher struct {
+	pool       *marathonconn.Pool
+	log        *slog.Logger
+	known      func() service.Set // nil = nothing is
+	target     marathonconn.Target
+	query      marathonconn.Query
+	pace       marathonconn.Pace
+	rules      rules
+	emptyGrace time.Duration
+	goneAfter  time.Duration
+	patience   time.Duration // how long there may be no good answer before Run says so
+
+	// Run's. They outlive it, because a new Run may be the hub's question
+	// whether the last answer was true.
+	ran    bool
+	memory *memory
+	doubts doubts
+}
+
+// Run follows the app until ctx ends, or until there was no good answer for
+// too long.
+func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
+	if !w.ran && w.known != nil {
+		w.memory.recall(w.known(), w.rules.place.override, time.Now())
+	}
+	// After the first Run no answer will do that is older than this one.
+	sub := w.pool.Subscribe(w.target, w.query, w.pace, w.ran)
+	w.ran = true
+	defer sub.Close()
+	again := time.NewTimer(longest)
+	defer again.Stop()
+	p := &patience{limit: w.patience, timer: time.NewTimer(w.patience), waiting: true}
+	defer p.timer.Stop()
+	var said *service.Update
+	var doubt error
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-again.C:
+			sub.Refresh()
+			continue
+		case <-p.timer.C:
+			p.waiting = false
+			if fault := firstOf(sub.Fault(), doubt); fault != nil {
+				return fmt.Errorf("no good answer for %v: %w", w.patience, fault)
+			}
+		case <-sub.Wake():
+		}
+		if answer, ok := sub.Take(); ok {
+			j := w.judge(answer, time.Now())
+			if doubt = j.doubt; j.publish && (said == nil || !same(*said, j.update)) {
+				said = &j.update
+				publish(j.update)
+			}
+			again.Stop()
+			if !j.again.IsZero() {
+				again.Reset(time.Until(j.again))
+			}
+		}
+		p.observe(firstOf(sub.Fault(), doubt))
+	}
+}
+
+// patience measures how long there has been a fault.
+type patience struct {
+	limit   time.Duration
+	timer   *time.Timer
+	waiting bool // timer is running
+}
+
+func (p *patience) observe(fault error) {
+	switch out := fault != nil; {
+	case out && !p.waiting:
+		p.timer.Reset(p.limit)
+		p.waiting = true
+	case !out && p.waiting:
+		p.timer.Stop()
+		p.waiting = false
+	}
+}
+
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// same reports whether two updates say the same.
+func same(a, b service.Update) bool {
+	return a.Backends.Equal(b.Backends) && a.RejectedTotal == b.RejectedTotal && slices.Equal(a.Rejected, b.Rejected)
+}
