@@ -48,6 +48,9 @@ func (s strikes) with(want Model, b blamed) (strikes, bool) {
 func (s strikes) of(want Model) strikes {
 	var next strikes
 	for _, sec := range want.Sections {
+		if len(s[sec.Service]) == 0 {
+			continue // nearly always: no line is made then
+		}
 		var lines map[string]string
 		for i := range sec.Servers {
 			if reason, struck := s[sec.Service][sec.Servers[i].Line()]; struck {

@@ -157,10 +157,12 @@ func (o *Output) removeOthers(wanted map[string]bool) error {
 	return errors.Join(errs...)
 }
 
+var escapes = strings.NewReplacer("%", "%25", "/", "%2F", "\x00", "%00")
+
 // fileName returns the file of a service. A name that is no plain file name is
 // escaped, reversibly.
 func fileName(name string) string {
-	escaped := strings.NewReplacer("%", "%25", "/", "%2F", "\x00", "%00").Replace(name)
+	escaped := escapes.Replace(name)
 	if strings.HasPrefix(escaped, ".") {
 		escaped = "%2E" + escaped[1:]
 	}
