@@ -50,6 +50,10 @@ func defaultDefaults(o *Options) []string {
 		// What may not be sent twice is kept out of this by retryGuard.
 		"retry-on conn-failure empty-response response-timeout",
 
+		// A kept connection is closed when it is idle, not while its next request
+		// is on the way: a reload costs its client nothing.
+		"option idle-close-on-response",
+
 		"timeout connect 5s",       // a connection to a server in the same network
 		"timeout client 1m",        // an idle client
 		"timeout server 1m",        // an answer that does not come
