@@ -372,6 +372,9 @@ func (a *arena) compareFresh(text []byte, is map[string]map[string]running) erro
 		return err
 	})
 	for service, list := range fresh {
+		if a.world[service].heldBack() {
+			continue
+		}
 		for name, f := range list {
 			s, there := is[service][name]
 			if f.Addr == "" && !there {

@@ -159,6 +159,7 @@ func (r *Runtime) sync(ctx context.Context, p *process, want Model, loaded func(
 		return err
 	}
 	stale, err := r.update(ctx, p, run, changed, want, loaded, now, res)
+	stale = stale || fresh // what it has loaded may be known better by then
 	if full && err == nil {
 		p.compareTook = time.Since(now)
 		p.nextCompare = now.Add(min(max(compareEvery, calmShare*p.compareTook), compareLimit))

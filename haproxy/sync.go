@@ -15,6 +15,12 @@ func (m *memory) syncServers(ctx context.Context) {
 	if m.sync == nil || len(m.want.Sections) == 0 {
 		return
 	}
+	if met := m.syncOnce(ctx); met {
+		m.syncOnce(ctx) // now that it is known what the process has loaded
+	}
+}
+
+func (m *memory) syncOnce(ctx context.Context) (met bool) {
 	res, err := m.sync(ctx, m.want, func(service string) []byte {
 		if m.loaded == nil {
 			return nil
@@ -34,12 +40,16 @@ func (m *memory) syncServers(ctx context.Context) {
 			m.downFrom = now
 		}
 		m.faults.begin("socket", "HAProxy cannot be changed over its socket: the file is written all the same", err, now)
-		return
+		return false
 	}
 	m.downFrom = time.Time{}
 	m.faults.end("socket", now)
 	m.refusals = res.Refusals
+	if len(res.Met) > 0 {
+		return true
+	}
 	m.noteSynced()
+	return false
 }
 
 // metProcess takes note of a HAProxy that was not there before. It has loaded

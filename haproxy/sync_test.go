@@ -195,6 +195,19 @@ func TestForeignRestart(t *testing.T) {
 	})
 }
 
+// What a process was told before that one died is not what the next one runs.
+func TestARestartDuringAChangeIsComparedWithTheFile(t *testing.T) {
+	withSocket(t, func(b *bed, f *fakeSocket) {
+		b.spend(b.wanting("1 2"), time.Minute)
+		f.fresh = true
+		calls := f.calls
+		b.wanting("1 2 3")()
+		if f.calls != calls+2 || strings.Contains(f.loaded, "10.0.0.3:80") || !strings.Contains(f.loaded, "10.0.0.2:80") {
+			t.Errorf("after %d calls the new process is taken to have loaded %s", f.calls-calls, f.loaded)
+		}
+	})
+}
+
 func TestNoReloadForWhatIsInQuarantine(t *testing.T) {
 	withSocket(t, func(b *bed, f *fakeSocket) {
 		check := func(_ context.Context, path string, text []byte) (string, error) {
