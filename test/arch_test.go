@@ -28,13 +28,14 @@ var levels = map[string]int{
 	"internal/mailbox": 0, // a slot for one value, made of the standard library alone
 	"internal/service": 0,
 
-	"internal/atomicfile": 1,
-	"internal/config":     1,
-	"internal/ec2poll":    1,
-	"internal/etcdconn":   1,
-	"internal/supervise":  1,
-	"internal/telemetry":  1,
-	"internal/zkconn":     1,
+	"internal/atomicfile":   1,
+	"internal/config":       1,
+	"internal/ec2poll":      1,
+	"internal/etcdconn":     1,
+	"internal/marathonconn": 1,
+	"internal/supervise":    1,
+	"internal/telemetry":    1,
+	"internal/zkconn":       1,
 
 	"checks/*":       2,
 	"haproxy/master": 2,

@@ -15,6 +15,7 @@ import (
 	"smartstack/internal/config"
 	"smartstack/internal/ec2poll"
 	"smartstack/internal/etcdconn"
+	"smartstack/internal/marathonconn"
 	"smartstack/internal/service"
 	"smartstack/internal/zkconn"
 	"smartstack/watchers/dns"
@@ -22,6 +23,7 @@ import (
 	"smartstack/watchers/ec2tag"
 	"smartstack/watchers/etcd"
 	"smartstack/watchers/file"
+	"smartstack/watchers/marathon"
 	"smartstack/watchers/static"
 	"smartstack/watchers/zookeeper"
 )
@@ -32,11 +34,15 @@ type Deps struct {
 	ZK   *zkconn.Pool
 	Etcd *etcdconn.Pool
 	EC2  *ec2poll.Pool
+	// Marathon shares event streams.
+	Marathon *marathonconn.Pool
 	// Toggles shares the files of multi's resolver s3_toggle; nil means not at all.
 	Toggles *Toggles
 	// PortOverride is the service's backend_port_override, for sources that
 	// need not know ports; 0 = none.
 	PortOverride int
+	// Known tells what an earlier run knew of the service; nil = nothing.
+	Known func() service.Set
 }
 
 // common holds the keys of every method that are not the watcher's own.
@@ -69,7 +75,10 @@ func kinds(d Deps) map[string]kind {
 		"dns":                use(func(o dns.Options) (*dns.Watcher, error) { return dns.New(o, d.PortOverride, d.Log) }),
 		"docker":             use(func(o docker.Options) (*docker.Watcher, error) { return docker.New(o, d.Log) }),
 		"ec2tag":             use(func(o ec2tag.Options) (*ec2tag.Watcher, error) { return ec2tag.New(o, d.PortOverride, d.EC2, d.Log) }),
-		"multi":              multiKind(d),
+		"marathon": use(func(o marathon.Options) (*marathon.Watcher, error) {
+			return marathon.New(o, marathon.Deps{Pool: d.Marathon, Log: d.Log, Override: d.PortOverride, Known: d.Known})
+		}),
+		"multi": multiKind(d),
 	}
 }
 

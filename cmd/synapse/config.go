@@ -77,6 +77,8 @@ func (p *plan) add(name string, n *config.Node, deps watchers.Deps, r *config.Re
 		deps := deps
 		deps.Log = deps.Log.With("service", name)
 		deps.PortOverride = policy.PortOverride
+		at := len(p.definitions)
+		deps.Known = func() service.Set { return p.definitions[at].LastKnown.Backends }
 		p.definitions = append(p.definitions, synapse.Definition{
 			Name:   name,
 			Policy: policy,

@@ -12,6 +12,7 @@ import (
 	"smartstack/internal/config"
 	"smartstack/internal/ec2poll"
 	"smartstack/internal/etcdconn"
+	"smartstack/internal/marathonconn"
 	"smartstack/internal/zkconn"
 	"smartstack/watchers"
 )
@@ -56,6 +57,7 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 		deps: watchers.Deps{
 			Log: log, ZK: zkconn.NewPool(log), Etcd: etcdconn.NewPool(log),
 			EC2: ec2poll.NewPool(log), Toggles: watchers.NewToggles(log),
+			Marathon: marathonconn.NewPool(log),
 		},
 		read: config.ReadOptions{ERB: true, Getenv: getenv, Hostname: os.Hostname},
 	}
