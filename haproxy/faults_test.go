@@ -1,10 +1,12 @@
 package haproxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -131,13 +133,32 @@ func TestCancel(t *testing.T) {
 
 // A write that ends half-way for want of room must leave the old file. The limit
 // on the size of files stands in for a full disk: mounting a small one takes
-// rights that containers lack.
+// rights that containers lack. It holds for a whole process, and go test writes
+// from this one, so the story is told in a process of its own.
 func TestNoRoom(t *testing.T) {
+	const child = "SMARTSTACK_TEST_NO_ROOM"
+	if os.Getenv(child) != "" {
+		noRoom(t)
+		return
+	}
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), program, "-test.v", "-test.run=^TestNoRoom$")
+	cmd.Env = append(os.Environ(), child+"=1")
+	if out, err := cmd.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("--- PASS: TestNoRoom")) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func noRoom(t *testing.T) {
 	b := newBed(t, "web")
 	b.options.StateFilePath = filepath.Join(b.dir, "state.json")
 	b.open()
 	b.apply(b.snapshot(map[string]string{"web": "1"}))
 	restore := limitFiles(t, len(b.read())+8)
+	defer restore()
 	s := b.snapshot(map[string]string{"web": "1 2"})
 	servers.Eventually(t, func() error {
 		b.apply(s)
@@ -162,24 +183,21 @@ func TestNoRoom(t *testing.T) {
 }
 
 // limitFiles keeps files that this process writes below so many bytes, until
-// restore is called or the test ends.
-func limitFiles(t *testing.T, bytes int) (restore func()) {
+// restore is called.
+func limitFiles(t *testing.T, size int) (restore func()) {
 	t.Helper()
 	var before syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
 		t.Fatal(err)
 	}
 	signal.Ignore(syscall.SIGXFSZ) // so that write returns an error
-	restore = func() {
-		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
-			t.Error(err)
-		}
-		signal.Reset(syscall.SIGXFSZ)
-	}
-	t.Cleanup(restore)
-	limit := syscall.Rlimit{Cur: uint64(bytes), Max: before.Max}
+	limit := syscall.Rlimit{Cur: uint64(size), Max: before.Max}
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	return restore
+	return func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+			t.Error(err)
+		}
+	}
 }
