@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -67,10 +66,9 @@ type troubles struct {
 
 // district is one service of the world.
 type district struct {
-	here  bool
-	lines []string
-	pool  []*spot
-	made  *service.Service // of the newest snapshot; nil = changed
+	here bool
+	pool []*spot
+	made *service.Service // of the newest snapshot; nil = changed
 }
 
 // spot is a backend that may be there.
@@ -224,18 +222,18 @@ func (a *arena) open() {
 	a.life.Store(&life{parked: make(chan struct{}), release: make(chan struct{})})
 	deps := Deps{
 		Host: "host", Env: os.Environ(), Reload: a.reload,
-		Lookup: func(ctx context.Context, host string) ([]netip.Addr, error) { return lookupLocal(ctx, host) },
+		Lookup: lookupLocal,
 	}
 	out, err := New(a.options, a.services, deps, slog.New(slog.NewTextHandler(a.log, nil)))
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	real := newCheck(&a.options, os.Environ())
+	check := newCheck(&a.options, os.Environ())
 	out.hook, out.check = a.life.Load().at, func(ctx context.Context, path string, text []byte) (string, error) {
 		if a.troubles.Load().check != "" {
 			return path, errors.New("the check cannot be done")
 		}
-		return real(ctx, path, text)
+		return check(ctx, path, text)
 	}
 	a.out = out
 }

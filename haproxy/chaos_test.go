@@ -76,17 +76,17 @@ func TestChaos(t *testing.T) {
 			}
 		}
 	}
-	at, err, log := play(t, program)
+	at, log, err := play(t, program)
 	if err == nil {
 		return
 	}
 	t.Logf("step %d: %v\n%s", at, err, log)
-	program, err, log = shrink(t, program[:at+1], err, log)
+	program, log, err = shrink(t, program[:at+1], log, err)
 	t.Fatalf("SEED=%d, shrunk to %d steps %v:\n%v\n%s", seed, len(program), program, err, log)
 }
 
 // play runs a program from the beginning. It returns the step that failed.
-func play(t *testing.T, program []deed) (at int, err error, log string) {
+func play(t *testing.T, program []deed) (at int, log string, err error) {
 	t.Run("play", func(t *testing.T) {
 		a := newArena(t)
 		defer a.leave()
@@ -111,19 +111,19 @@ func play(t *testing.T, program []deed) (at int, err error, log string) {
 		}
 		t.Logf("%d applies, %d commands, %d reloads, calm %d times, %d servers watched", a.applies, a.relay.commands.Load(), a.reloads.Load(), a.calms, a.watched)
 	})
-	return at, err, log
+	return at, log, err
 }
 
 // shrink leaves out steps as long as the program still fails.
-func shrink(t *testing.T, program []deed, err error, log string) ([]deed, error, string) {
+func shrink(t *testing.T, program []deed, log string, err error) ([]deed, string, error) {
 	end := time.Now().Add(time.Minute)
 	fails := func(shorter []deed) bool {
 		if time.Now().After(end) {
 			return false
 		}
-		at, e, l := play(t, shorter)
+		at, l, e := play(t, shorter)
 		if e != nil {
-			program, err, log = append([]deed(nil), shorter[:min(at+1, len(shorter))]...), e, l
+			program, log, err = append([]deed(nil), shorter[:min(at+1, len(shorter))]...), l, e
 		}
 		return e != nil
 	}
@@ -140,7 +140,7 @@ func shrink(t *testing.T, program []deed, err error, log string) ([]deed, error,
 			}
 		}
 	}
-	return program, err, log
+	return program, log, err
 }
 
 // story returns the end of what happened.

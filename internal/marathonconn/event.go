@@ -2,6 +2,7 @@ package marathonconn
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 )
 
@@ -61,15 +62,7 @@ func about(e event) (scope, string) {
 // ignored tells what says nothing about tasks: what is not asked for, and the
 // first event of a stream, which is followed by a full read anyway.
 func ignored(kind string) bool {
-	if kind == "event_stream_attached" {
-		return true
-	}
-	for _, k := range kinds {
-		if k == kind {
-			return false
-		}
-	}
-	return kind != ""
+	return kind == "event_stream_attached" || kind != "" && !slices.Contains(kinds, kind)
 }
 
 // text returns a JSON string, empty for anything else.

@@ -225,7 +225,7 @@ func TestWithoutStreamAppsArePolled(t *testing.T) {
 		"HTML": marathonsim.Status(200, `<html>welcome</html>`),
 		"mute": func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
-			w.WriteHeader(200)
+			w.WriteHeader(http.StatusOK)
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
 		},
@@ -257,17 +257,21 @@ func TestPollOpensNoStream(t *testing.T) {
 // Whatever is no answer is a fault, and the next endpoint is asked.
 func TestFaultsRotateEndpoints(t *testing.T) {
 	for name, handle := range map[string]http.HandlerFunc{
-		"502":               marathonsim.Status(502, `{"message":"Could not determine the current leader"}`),
-		"502 HTML":          marathonsim.Status(502, `<html>Bad gateway</html>`),
-		"500":               marathonsim.Status(500, ""),
-		"HTML 200":          marathonsim.Status(200, `<html>login</html>`),
-		"404 of a proxy":    marathonsim.Status(404, `<html>no such page</html>`),
-		"bad JSON":          marathonsim.JSON(`{"app":{"id":"/web","tasks":[`),
-		"key missing":       marathonsim.JSON(`{"message":"hello"}`),
-		"another app":       marathonsim.JSON(`{"app":{"id":"/other","instances":0,"tasks":[]}}`),
-		"empty":             marathonsim.JSON(``),
-		"redirects forever": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.RequestURI(), 302) },
-		"redirect to file":  func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "file:///etc/passwd", 302) },
+		"502":            marathonsim.Status(502, `{"message":"Could not determine the current leader"}`),
+		"502 HTML":       marathonsim.Status(502, `<html>Bad gateway</html>`),
+		"500":            marathonsim.Status(500, ""),
+		"HTML 200":       marathonsim.Status(200, `<html>login</html>`),
+		"404 of a proxy": marathonsim.Status(404, `<html>no such page</html>`),
+		"bad JSON":       marathonsim.JSON(`{"app":{"id":"/web","tasks":[`),
+		"key missing":    marathonsim.JSON(`{"message":"hello"}`),
+		"another app":    marathonsim.JSON(`{"app":{"id":"/other","instances":0,"tasks":[]}}`),
+		"empty":          marathonsim.JSON(``),
+		"redirects forever": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, r.URL.RequestURI(), http.StatusFound)
+		},
+		"redirect to file": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "file:///etc/passwd", http.StatusFound)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bad, good := marathonsim.Start(t), marathonsim.Start(t)

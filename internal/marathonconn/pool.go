@@ -94,7 +94,7 @@ func (s *Subscription) deliver(a *Answer) { s.answers.Put(a) }
 
 func (s *Subscription) setFault(fault error) {
 	old := s.fault.Swap(&fault)
-	if *old == fault { // same value: errors of reads are pointers
+	if *old == fault { //nolint:errorlint // the very same value, which errors of reads are until the next read
 		return
 	}
 	select {

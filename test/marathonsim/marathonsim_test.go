@@ -46,22 +46,22 @@ func TestAnswersHaveTheRecordedShape(t *testing.T) {
 	s := Start(t)
 	s.Set(App{ID: "/web", Instances: 1, HealthChecks: 1, Tasks: []Task{{Host: "h", Ports: []int{1}, Alive: []bool{true}}}})
 
-	var real, ours any
-	decode(t, recorded(t, "zdd_apps.json"), &real)
+	var theirs, ours any
+	decode(t, recorded(t, "zdd_apps.json"), &theirs)
 	_, body := get(t, s.URL+"/v2/apps/web?embed=app.tasks")
 	decode(t, body, &ours)
-	app := first(t, real, "apps")
+	app := first(t, theirs, "apps")
 	app["tasks"].([]any)[0].(map[string]any)["state"] = "TASK_RUNNING" // newer than this recording
 	app["tasks"].([]any)[0].(map[string]any)["healthCheckResults"].([]any)[0].(map[string]any)["lastFailure"] = nil
 	fits(t, "app", app, ours.(map[string]any)["app"])
 
 	for _, name := range []string{"app_tasks.json", "tasks.json"} {
-		decode(t, recorded(t, name), &real)
+		decode(t, recorded(t, name), &theirs)
 		_, body = get(t, s.URL+"/v2/apps/web/tasks")
 		decode(t, body, &ours)
 		task := first(t, ours, "tasks")
 		delete(task, "healthCheckResults") // only in those of apps with checks
-		fits(t, name, first(t, real, "tasks"), task)
+		fits(t, name, first(t, theirs, "tasks"), task)
 	}
 }
 
@@ -121,17 +121,17 @@ func first(t *testing.T, v any, key string) map[string]any {
 	return list[0].(map[string]any)
 }
 
-// fits reports keys of ours that real has not, or of another kind.
-func fits(t *testing.T, at string, real, ours any) {
+// fits reports keys of ours that theirs has not, or of another kind.
+func fits(t *testing.T, at string, theirs, ours any) {
 	t.Helper()
-	if kind(real) != kind(ours) {
-		t.Errorf("%s: recorded %s, simulated %s", at, kind(real), kind(ours))
+	if kind(theirs) != kind(ours) {
+		t.Errorf("%s: recorded %s, simulated %s", at, kind(theirs), kind(ours))
 		return
 	}
 	switch ours := ours.(type) {
 	case map[string]any:
 		for key, value := range ours {
-			there, ok := real.(map[string]any)[key]
+			there, ok := theirs.(map[string]any)[key]
 			if !ok {
 				t.Errorf("%s.%s is not in the recording", at, key)
 				continue
@@ -139,7 +139,7 @@ func fits(t *testing.T, at string, real, ours any) {
 			fits(t, at+"."+key, there, value)
 		}
 	case []any:
-		if recorded := real.([]any); len(recorded) > 0 && len(ours) > 0 {
+		if recorded := theirs.([]any); len(recorded) > 0 && len(ours) > 0 {
 			fits(t, at+"[0]", recorded[0], ours[0])
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"smartstack/internal/marathonconn"
 )
@@ -58,7 +59,7 @@ func (p place) address(t *marathonconn.Task) (string, error) {
 			six = append(six, a.IPAddress)
 		}
 	}
-	all := append(four, six...)
+	all := slices.Concat(four, six)
 	if p.ip >= len(all) {
 		return "", fmt.Errorf("has no address with ip_index %d: it has %d of its own", p.ip, len(all))
 	}
