@@ -13,7 +13,7 @@ import (
 // shared and never modified.
 type App struct {
 	ID        string `json:"id"`
-	Instances Number `json:"instances"`
+	Instances Number `json:"instances"` // wanted; negative = not known
 	// Defined says that the definition is there: all fields but Tasks. Without
 	// it only the tasks were read.
 	Defined          bool             `json:"-"`
@@ -29,49 +29,60 @@ type App struct {
 	Tasks            []Task           `json:"-"`
 }
 
-// The parts of an App that tell where its tasks are.
-type (
-	Network struct { //nolint:revive // the names are Marathon's own
-		Mode string `json:"mode"` // host, container or container/bridge
-	}
-	IPAddress struct {
-		Discovery struct {
-			Ports []DiscoveryPort `json:"ports"`
-		} `json:"discovery"`
-	}
-	DiscoveryPort struct {
-		Number Number `json:"number"`
-		Name   string `json:"name"`
-	}
-	Container struct {
-		PortMappings []PortMapping `json:"portMappings"`
-		Docker       struct {
-			Network      string        `json:"network"` // HOST, BRIDGE or USER, until 1.4
-			PortMappings []PortMapping `json:"portMappings"`
-		} `json:"docker"`
-	}
-	PortMapping struct {
-		ContainerPort Number `json:"containerPort"`
-		ServicePort   Number `json:"servicePort"`
-		Name          string `json:"name"`
-	}
-	PortDefinition struct {
-		Port Number `json:"port"`
-		Name string `json:"name"`
-	}
-)
+// Network is one network that an app's containers are in.
+type Network struct {
+	Mode string `json:"mode"` // host, container or container/bridge
+}
 
-// The parts of an App that tell how its tasks are.
-type (
-	HealthCheck    struct{}
-	ReadinessCheck struct {
-		TimeoutSeconds Number `json:"timeoutSeconds"`
-	}
-	ReadinessState struct {
-		TaskID string `json:"taskId"`
-		Ready  bool   `json:"ready"`
-	}
-)
+// IPAddress is there when each task has an address of its own, before 1.5.
+type IPAddress struct {
+	Discovery struct {
+		Ports []DiscoveryPort `json:"ports"`
+	} `json:"discovery"`
+}
+
+// DiscoveryPort is a port at a task's own address.
+type DiscoveryPort struct {
+	Number Number `json:"number"`
+	Name   string `json:"name"`
+}
+
+// Container is where the ports of an app's containers are described, in one of
+// two places.
+type Container struct {
+	PortMappings []PortMapping `json:"portMappings"`
+	Docker       struct {
+		Network      string        `json:"network"` // HOST, BRIDGE or USER, until 1.4
+		PortMappings []PortMapping `json:"portMappings"`
+	} `json:"docker"`
+}
+
+// PortMapping is a container's port and what the outside knows it by.
+type PortMapping struct {
+	ContainerPort Number `json:"containerPort"`
+	ServicePort   Number `json:"servicePort"`
+	Name          string `json:"name"`
+}
+
+// PortDefinition is a port on the host.
+type PortDefinition struct {
+	Port Number `json:"port"`
+	Name string `json:"name"`
+}
+
+// HealthCheck is one that Marathon runs; only their number matters here.
+type HealthCheck struct{}
+
+// ReadinessCheck holds a deployment up until a new task is ready.
+type ReadinessCheck struct {
+	TimeoutSeconds Number `json:"timeoutSeconds"`
+}
+
+// ReadinessState is what the readiness checks of one task have found.
+type ReadinessState struct {
+	TaskID string `json:"taskId"`
+	Ready  bool   `json:"ready"`
+}
 
 // Task is one running or staged copy of an app.
 type Task struct {
@@ -102,11 +113,10 @@ type HealthResult struct {
 // Number is an integer that old versions may write as a string.
 type Number int
 
-// UnmarshalJSON accepts 80, 80.0, "80" and null, which is 0.
+// UnmarshalJSON accepts 80, 80.0 and "80"; null changes nothing.
 func (n *Number) UnmarshalJSON(data []byte) error {
 	digits := string(bytes.Trim(data, `"`))
 	if digits == "null" {
-		*n = 0
 		return nil
 	}
 	f, err := strconv.ParseFloat(digits, 64)
@@ -129,7 +139,7 @@ func decodeApp(data []byte) (*App, bool, error) {
 	if len(top.App) == 0 || string(top.App) == "null" {
 		return nil, false, badAnswer(`lacks the key "app"`)
 	}
-	a := &App{}
+	a := &App{Instances: -1}
 	var inner struct {
 		Tasks *[]json.RawMessage `json:"tasks"`
 	}

@@ -8,6 +8,11 @@ import (
 )
 
 func TestDecodeApp(t *testing.T) {
+	for in, want := range map[string]Number{`"2"`: 2, `0`: 0, `null`: -1} {
+		if a, _, err := decodeApp([]byte(`{"app":{"instances":` + in + `}}`)); err != nil || a.Instances != want {
+			t.Errorf("instances %s: %+v, %v", in, a, err)
+		}
+	}
 	cases := []struct {
 		name, in, err string
 		whole         bool

@@ -12,8 +12,9 @@ const (
 	spread       = 2 * time.Second        // over which a host reads its apps after the stream was lost
 	firstRetry   = time.Second            // after a failure; doubled
 	longestRetry = 30 * time.Second
-	longestDeny  = time.Minute     // the same while Marathon refuses our credentials
-	noStream     = 5 * time.Minute // before asking again a server that has no event stream
+	longestDeny  = time.Minute      // the same while Marathon refuses our credentials
+	steady       = 15 * time.Second // a stream that lived so long was a good one
+	noStream     = 5 * time.Minute  // before asking again a server that has no event stream
 )
 
 // backoff returns the pause after so many failures in a row, half of it drawn

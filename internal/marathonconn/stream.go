@@ -47,11 +47,12 @@ func (s *stream) run(ctx context.Context) {
 	defer close(s.done)
 	endpoints := s.target.list()
 	for at, failures := 0, 0; ; at++ {
-		worked, err := s.once(ctx, endpoints[at%len(endpoints)])
+		began := time.Now()
+		err := s.once(ctx, endpoints[at%len(endpoints)])
 		if ctx.Err() != nil {
 			return
 		}
-		if worked {
+		if time.Since(began) > steady { // a standby closes new streams at once
 			failures = 0
 		}
 		failures++
@@ -78,38 +79,37 @@ func (s *stream) send(ctx context.Context, n news) {
 	}
 }
 
-// once follows the stream of one endpoint until it breaks. worked tells that
-// something arrived.
-func (s *stream) once(parent context.Context, endpoint string) (worked bool, err error) {
+// once follows the stream of one endpoint until it breaks.
+func (s *stream) once(parent context.Context, endpoint string) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	c, err := newClient(s.target)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer c.close()
 	header := time.AfterFunc(requestLimit, func() { cancel(errors.New("no answer in time")) })
 	defer header.Stop()
 	res, err := c.open(ctx, endpoint+"/v2/events?"+url.Values{"event_type": kinds}.Encode()+"&plan-format=light", mediaStream)
 	if err != nil {
-		return false, s.explain(ctx, endpoint, err)
+		return s.explain(ctx, endpoint, err)
 	}
 	defer res.Body.Close()
 	header.Stop()
 	quietly := fmt.Errorf("nothing was heard for %v, not even a heartbeat", s.silent)
 	silence := time.AfterFunc(s.silent, func() { cancel(quietly) })
 	defer silence.Stop()
-	since := time.Now()
+	since, heard := time.Now(), false
 	events := newEventReader(awake{res.Body, silence, s.silent}, func() {
-		if !worked {
-			worked = true
+		if !heard {
+			heard = true
 			s.send(ctx, news{live: since})
 		}
 	})
 	for {
 		e, err := events.next()
 		if err != nil {
-			return worked, s.explain(ctx, endpoint, err)
+			return s.explain(ctx, endpoint, err)
 		}
 		if what, app := about(e); what != nothing {
 			s.send(ctx, news{what: what, app: app})
