@@ -114,7 +114,7 @@ func (p *publisher) publish(ctx context.Context, want Model, now time.Time, comm
 		return published{err: err, holds: done.holds, struck: done.struck}
 	}
 	p.hook.at(atLive)
-	p.text = m.Render()
+	p.text = staged.text
 	p.accept(m)
 	done.wrote = true
 	return done

@@ -150,37 +150,46 @@ func sameStructure(old, now []byte) bool {
 	return bytes.Equal(old, now) || slices.Equal(newStanza(old).lines, newStanza(now).lines)
 }
 
-// sameLines compares two texts as HAProxy reads them.
+// sameLines compares two texts as HAProxy reads them. Most of two long texts is
+// alike, so nothing is copied on the way to the first difference.
 func sameLines(a, b []byte) bool {
 	if bytes.Equal(a, b) {
 		return true
 	}
-	var left []string
-	for line := range significantLines(a) {
-		left = append(left, line)
-	}
-	i := 0
-	for line := range significantLines(b) {
-		if i >= len(left) || left[i] != line {
+	for {
+		var x, y []byte
+		x, a = nextLine(a)
+		y, b = nextLine(b)
+		switch {
+		case !bytes.Equal(x, y):
 			return false
+		case x == nil:
+			return true
 		}
-		i++
 	}
-	return i == len(left)
 }
 
-// significantLines yields the lines that are neither blank nor a comment,
-// without the white space around them.
+// nextLine returns the first line of text that is neither blank nor a comment,
+// without the white space around it, and what follows it; nil = there is none.
+func nextLine(text []byte) (line, rest []byte) {
+	for len(text) > 0 {
+		line, text, _ = bytes.Cut(text, []byte("\n"))
+		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' {
+			return line, text
+		}
+	}
+	return nil, nil
+}
+
+// significantLines yields the lines that nextLine finds.
 func significantLines(text []byte) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
-		for line := range bytes.Lines(text) {
-			line = bytes.TrimSpace(line)
-			if len(line) == 0 || line[0] == '#' {
-				continue
-			}
-			if !yield(string(line)) {
+		for {
+			line, rest := nextLine(text)
+			if line == nil || !yield(string(line)) {
 				return
 			}
+			text = rest
 		}
 	}
 }

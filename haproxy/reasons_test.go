@@ -59,3 +59,22 @@ func TestReasons(t *testing.T) {
 		})
 	}
 }
+
+func TestSameLines(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"", "", true},
+		{"", "# only\n\n", true},
+		{"a\nb\n", " a \n#x\n\n\tb", true},
+		{"a\nb\n", "a\n", false},
+		{"a\n", "a\nb\n", false},
+		{"a\nb\n", "a\nc\n", false},
+		{"a\nb\n", "b\na\n", false},
+	} {
+		if got := sameLines([]byte(c.a), []byte(c.b)); got != c.want {
+			t.Errorf("%q and %q: %v, want %v", c.a, c.b, got, c.want)
+		}
+	}
+}

@@ -19,6 +19,7 @@ type Result struct {
 	Commands int
 	Leaving  int    // servers out of rotation that are not deleted yet
 	Met      []*Met // processes that were met for the first time
+	Again    bool   // another call is due at once
 	Took     time.Duration
 }
 

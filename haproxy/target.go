@@ -174,7 +174,7 @@ func (t *target) stage(text []byte) (*staged, error) {
 		return nil, errors.Join(err, dir.Close())
 	}
 	keepOwner(s.Path(), info)
-	return &staged{Staged: s, dir: dir, name: name}, nil
+	return &staged{Staged: s, dir: dir, name: name, text: text}, nil
 }
 
 // keepOwner gives the new file the old one's owner. Only root can do that to
@@ -195,6 +195,7 @@ type staged struct {
 	*atomicfile.Staged
 	dir  *os.Root
 	name string
+	text []byte
 }
 
 // commit puts the text in the file's place and returns its stamp.
