@@ -26,7 +26,7 @@ COUNT    ?= 1
 #? help: List the targets.
 .PHONY: help
 help:
-	@sed -n 's/^#? \([a-z-]*\): \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
+	@sed -n 's/^#? \([a-z0-9-]*\): \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
 #? build: Build both programs into bin/, static and stripped.
 .PHONY: build
@@ -49,6 +49,18 @@ test:
 	@$(NEED) "make test" haproxy zookeeper etcd race || [ -z "$(CI)" ]
 	@go build -o bin/ ./test/tally
 	@$(if $(CI),REQUIRE_SERVERS=1 )bin/tally -race -timeout 10m ./...
+
+#? test-haproxy3: Run package haproxy's tests with the HAProxy 3.0 of Debian 13, fetched once into .cache/.
+.PHONY: test-haproxy3
+test-haproxy3:
+	@bin=$$(test/scripts/haproxy-trixie.sh) || exit 1; echo "HAPROXY_BIN=$$bin"; \
+		HAPROXY_BIN=$$bin go test -race -count=1 -timeout 10m ./haproxy/...
+
+#? test-long: Play STEPS (10000) random changes and faults against HAProxy. SEED=n repeats a run, HAPROXY_BIN picks the HAProxy
+.PHONY: test-long
+test-long:
+	@$(NEED) "make test-long" haproxy race
+	@STEPS=$(or $(STEPS),10000) SEED=$(SEED) go test -race -count=1 -v -timeout 3h -run 'TestChaos$$' ./haproxy
 
 #? test-docker: Run the Docker watcher against the real engine of this host, with small images that it makes and removes.
 .PHONY: test-docker
