@@ -22,6 +22,7 @@ type outcome struct {
 	refused  []Reason
 	skipped  bool // some servers stay because their successors were refused
 	stale    bool // HAProxy does not run what the plan was made from
+	again    bool // a server was added and not brought into rotation: another try is due at once
 }
 
 // accepted reports whether reply is what HAProxy says to cmd when it has
@@ -185,6 +186,9 @@ func (a *actor) learn(s *Step, cmds, replies []string) {
 			a.known.put(s.Ref, inside)
 		} else {
 			a.known.put(s.Ref, outside)
+			// It exists, and only we know that nobody took it out on purpose: the
+			// file must not say that it serves before it does.
+			a.out.again = a.out.again || line == s.Line
 		}
 	case VerbReady:
 		if in {

@@ -176,6 +176,7 @@ func (a *arena) calm(*rand.Rand) { a.converge() }
 func (a *arena) restartSynapse(rnd *rand.Rand) {
 	a.liftTroubles()
 	if a.out != nil {
+		a.disturbed.Store(a.disturbed.Load() || a.out.memory == nil || a.out.memory.stale) // HAProxy may have ids that no file knows
 		if err := a.out.Close(); err != nil {
 			a.fail("Close: %v", err)
 		}

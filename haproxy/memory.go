@@ -89,7 +89,7 @@ func newMemory(out *Output) *memory {
 	}
 	m.sync = out.sync
 	if m.sync == nil && o.DoSocket {
-		m.runtime = NewRuntime(RuntimeOptions{Sockets: o.SocketFilePath, Lookup: out.deps.Lookup}, out.log)
+		m.runtime = NewRuntime(o.runtime(out.deps.Lookup), out.log)
 		m.sync = m.runtime.Sync
 	}
 	return m
@@ -172,6 +172,7 @@ func (m *memory) keepRuntime(old, next *memory) bool {
 	case old.runtime == nil:
 		return next.runtime == nil
 	case next.runtime != nil && slices.Equal(old.options.SocketFilePath, next.options.SocketFilePath):
+		old.runtime.o = next.runtime.o // the settings may be new
 		return true
 	}
 	_ = old.runtime.Close()

@@ -30,6 +30,9 @@ type Options struct {
 	ReloadTimeout config.Seconds `cfg:"reload_timeout" default:"30" doc:"How long reload_command may take, in seconds, before it is killed and tried again."`
 	HAProxyPath   string         `cfg:"haproxy_path" doc:"HAProxy program that runs with supervise, and checks every file before it goes live when do_checks is off; left out, the installed one, and off for no check."`
 
+	DrainTime config.Seconds `cfg:"drain_time" default:"0" doc:"How long a server that is gone may finish its sessions before it is put into maintenance, in seconds; 0 for as long as it has any."`
+	DrainCut  bool           `cfg:"drain_cut" default:"false" doc:"Cut the sessions that are left after drain_time."`
+
 	RestartInterval config.Seconds `cfg:"restart_interval" default:"2" doc:"Shortest time between two reloads, in seconds."`
 	RestartJitter   float64        `cfg:"restart_jitter" default:"0" doc:"Part of restart_interval that is added to it at random."`
 

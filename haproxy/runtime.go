@@ -25,6 +25,11 @@ type RuntimeOptions struct {
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
+// runtime returns the settings of a Runtime that the options ask for.
+func (o *Options) runtime(lookup func(ctx context.Context, host string) ([]netip.Addr, error)) RuntimeOptions {
+	return RuntimeOptions{Sockets: o.SocketFilePath, DrainTime: o.DrainTime.Duration(), CutSessions: o.DrainCut, Lookup: lookup}
+}
+
 const (
 	greetEvery   = time.Second // HAProxy is asked whether it is still the same process
 	compareEvery = time.Second // everything that runs is compared with what is wanted
@@ -360,7 +365,8 @@ func (r *Runtime) update(ctx context.Context, p *process, run Running, sections 
 	if len(out.refused) > 0 {
 		r.log.Warn("HAProxy refuses to be changed at run time", "service", out.refused[0].Service, "reason", out.refused[0].Text, "refusals", len(out.refused))
 	}
-	return out.stale, nil
+	res.Again = res.Again || out.again
+	return out.stale || out.again, nil
 }
 
 // note sorts what is left to say by service.

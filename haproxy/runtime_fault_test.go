@@ -164,6 +164,28 @@ func TestFaultsOnTheSocketAreMended(t *testing.T) {
 	}
 }
 
+// A server that was added and not brought into rotation is tried again at once:
+// the file must not say that it serves while only we know why it does not.
+func TestARefusedEnableIsTriedAtOnce(t *testing.T) {
+	web := runSection("web", nil, srv("a", "127.0.0.1:9", 1, ""))
+	r := newRig(t, nil, web)
+	m := newMeddler(t, r)
+	r.sync(web)
+	m.fault.Store("refuse")
+	m.seen.Store(func(cmd string) {
+		if strings.HasPrefix(cmd, "enable server web/b") {
+			m.countdown.Store(1)
+		}
+	})
+	more := runSection("web", nil, web.Servers[0], srv("b", "127.0.0.1:9", 2, ""))
+	if res := r.sync(more); !res.Again || r.rotation("web") != "a" {
+		t.Fatalf("%+v", res)
+	}
+	if res := r.sync(more); res.Again || r.rotation("web") != "a b" {
+		t.Fatalf("%+v", res)
+	}
+}
+
 func TestAHangingHAProxyIsAnErrorInTime(t *testing.T) {
 	web := runSection("web", nil, srv("a", "127.0.0.1:9", 1, ""))
 	r := newRig(t, nil, web)

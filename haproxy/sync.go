@@ -15,12 +15,12 @@ func (m *memory) syncServers(ctx context.Context) {
 	if m.sync == nil || len(m.want.Sections) == 0 {
 		return
 	}
-	if met := m.syncOnce(ctx); met {
-		m.syncOnce(ctx) // now that it is known what the process has loaded
+	if again := m.syncOnce(ctx); again {
+		m.syncOnce(ctx) // now that it is known what the process has loaded, or refused
 	}
 }
 
-func (m *memory) syncOnce(ctx context.Context) (met bool) {
+func (m *memory) syncOnce(ctx context.Context) (again bool) {
 	res, err := m.sync(ctx, m.want, func(service string) []byte {
 		if m.loaded == nil {
 			return nil
@@ -49,7 +49,7 @@ func (m *memory) syncOnce(ctx context.Context) (met bool) {
 		return true
 	}
 	m.noteSynced()
-	return false
+	return res.Again
 }
 
 // metProcess takes note of a HAProxy that was not there before. It has loaded

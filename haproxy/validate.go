@@ -36,6 +36,12 @@ func (o *Options) Validate(n *config.Node, r *config.Report) {
 	if o.MaxServerID < 1 {
 		r.Fault(n.Get("max_server_id"), "want a positive number, got %d", o.MaxServerID)
 	}
+	if o.DrainTime < 0 {
+		r.Fault(n.Get("drain_time"), "want 0 or more, got %v", o.DrainTime.Duration())
+	}
+	if o.DrainCut && o.DrainTime == 0 {
+		r.Warn(n.Get("drain_cut"), "has no effect without drain_time")
+	}
 	if o.RestartJitter < 0 {
 		r.Fault(n.Get("restart_jitter"), "want 0 or more, got %v", o.RestartJitter)
 	}

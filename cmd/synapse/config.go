@@ -125,6 +125,7 @@ func (p *plan) policy(n *config.Node, o *serviceOptions, r *config.Report) synap
 		PortOverride:   port(n, key, override, r),
 		BackupPort:     port(n, backupKey, backup, r),
 		LabelFilters:   watchers.Filters(filtered, r),
+		MinServers:     o.MinServers,
 		RemovalGuard:   guard,
 	}
 }

@@ -35,6 +35,7 @@ type serviceOptions struct {
 	LeaderElection      bool                   `cfg:"leader_election" default:"no" doc:"Serve only the backend with the smallest id."`
 	BackendPortOverride string                 `cfg:"backend_port_override" doc:"Port that replaces every discovered one."`
 	ServerBackupPort    string                 `cfg:"server_backup_port" doc:"Lists every backend a second time on this port, as a backup server."`
+	MinServers          int                    `cfg:"min_servers" default:"0" doc:"Keep the backends of before when fewer than these are found, but some; whether none may be served is up to use_previous_backends. 0 for no minimum."`
 	RemovalGuard        config.Optional[bool]  `cfg:"removal_guard" doc:"As the top-level option, for this service alone."`
 	LoadTestConcurrency int                    `cfg:"load_test_concurrency" doc:"Number of copies of this service, named NAME_0 and so on, for load tests."`
 	HAProxy             haproxy.ServiceOptions `cfg:"haproxy" doc:"How the service looks in HAProxy."`

@@ -19,6 +19,7 @@ type Policy struct {
 	BackupPort     int                   // lists each backend once more on this port, as backup; 0 = none
 	LabelFilters   []service.LabelFilter // all must pass
 	LeaderElection bool                  // only the backend with the smallest id
+	MinServers     int                   // fewer than these, and than before, are not believed; 0 = no minimum
 	RemovalGuard   bool                  // a sudden loss of most backends needs a second full read
 }
 
@@ -41,6 +42,9 @@ func (p Policy) decide(u service.Update, previous verdict) verdict {
 		case !p.DropPrevious && previous.listed.Len() > 0:
 			v.origin, v.listed = service.Previous, previous.listed
 		}
+	} else if n := v.listed.Len(); n < p.MinServers && n < previous.listed.Len() {
+		v.origin, v.listed = service.Previous, previous.listed
+		v.notes = append(v.notes, fmt.Sprintf("%d backends are fewer than min_servers (%d): the %d of before stay", n, p.MinServers, v.listed.Len()))
 	}
 	v.serving = v.listed.Filter(p.LabelFilters)
 	if v.serving.Len() == 0 && v.listed.Len() > 0 {
