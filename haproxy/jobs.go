@@ -110,6 +110,7 @@ func (m *memory) wrote(done published, want Model, rev uint64, canceled bool, no
 		return
 	}
 	m.faults.end("file", now)
+	m.foreign = false
 	m.fileFails, m.fileRetry = 0, time.Time{}
 	noteHeld(m.log, m.held, done.holds)
 	m.written(done.model, rev)
@@ -290,7 +291,7 @@ func (m *memory) situation(now time.Time) situation {
 	}
 	if m.job == nil {
 		list, notBefore := m.reloadReasons()
-		s.reload, s.notBefore = len(list) > 0, later(notBefore, m.waitForBare())
+		s.reload, s.notBefore = len(list) > 0 && !m.foreign, later(notBefore, m.waitForBare())
 	}
 	return s
 }

@@ -43,6 +43,7 @@ type memory struct {
 
 	publisher *publisher
 	stale     bool // the file may not say what want says
+	foreign   bool // somebody else has written the file, and we have not yet written it again
 	lastWrite time.Time
 	fileRetry time.Time
 	fileFails int
@@ -307,7 +308,7 @@ func (m *memory) lookAtFile(now time.Time) {
 		return // an error comes up again when the file is written
 	}
 	m.log.Warn("somebody else has changed the file: it is written again", "file", m.options.ConfigFilePath)
-	m.stale = true
+	m.stale, m.foreign = true, true
 	m.pending.note(now)
 	m.loaded, m.unknown = nil, "somebody else has changed the file, so HAProxy may have loaded something else"
 }

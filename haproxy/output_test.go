@@ -1,6 +1,7 @@
 package haproxy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -180,6 +181,36 @@ func TestFileChangedByHandIsWrittenAgain(t *testing.T) {
 	if b.read() != good {
 		t.Error("the file is not as it was")
 	}
+}
+
+// What somebody else has written is never loaded by us, even if our own text
+// cannot be written in its place.
+func TestFileChangedByHandIsNotReloaded(t *testing.T) {
+	b := newBed(t, "web")
+	synctest.Test(t, func(t *testing.T) {
+		b.t = t
+		b.open()
+		b.apply(b.snapshot(map[string]string{"web": "1"}))
+		broken := errors.New("no luck")
+		b.out.memory.publisher.check = func(_ context.Context, path string, _ []byte) (string, error) { return path, broken }
+		b.out.memory.publisher.always = true
+		good := b.read()
+		if err := os.WriteFile(b.file, []byte(strings.ReplaceAll(good, "10.0.0.1", "10.0.0.66")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s := b.snapshot(map[string]string{"web": "1 2"})
+		for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+			pass(b.apply(s))
+		}
+		b.wantReloads(1)
+		broken = nil
+		for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); {
+			pass(b.apply(s))
+		}
+		b.wantFile("1 2", "66")
+		b.wantReloads(2)
+		b.close()
+	})
 }
 
 func TestFailedReloadIsRepeated(t *testing.T) {
