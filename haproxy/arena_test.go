@@ -305,6 +305,10 @@ func (a *arena) reload(ctx context.Context) error {
 	before := pidOf(ctx, c)
 	path, _ := a.master.Load().(string) // empty = HAProxy was never started
 	master, err := net.Dial("unix", path)
+	for err != nil && path != "" && ctx.Err() == nil { // between two reloads the master starts itself anew
+		<-time.After(5 * time.Millisecond)
+		master, err = net.Dial("unix", path)
+	}
 	if err != nil {
 		return err
 	}
