@@ -53,7 +53,7 @@ func (a *Actor) Restart() {
 // Supervise runs the actor until ctx ends. It is called once.
 func (a *Actor) Supervise(ctx context.Context) {
 	delay := first
-	for {
+	for ctx.Err() == nil {
 		started := time.Now()
 		err := a.once(ctx)
 		if ctx.Err() != nil {
@@ -70,12 +70,19 @@ func (a *Actor) Supervise(ctx context.Context) {
 		if a.failed != nil {
 			a.failed(err, wait)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-a.restart:
-		case <-time.After(wait):
-		}
+		a.pause(ctx, wait)
+	}
+}
+
+// pause waits, until a restart is asked for or ctx ends. It is apart because
+// what a select needs would lie on the stack of every run.
+//
+//go:noinline
+func (a *Actor) pause(ctx context.Context, wait time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-a.restart:
+	case <-time.After(wait):
 	}
 }
 

@@ -32,33 +32,61 @@ const complain = 65 * time.Second
 // connection for the session timeout, so that it is known that the last word
 // may be out of date; the next Run waits on.
 func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
-	conn, err := w.pool.Open(w.ensemble)
+	r, err := w.begin(publish)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	r := &run{Watcher: w, view: newView(w, conn), conn: conn, began: time.Now(), publish: publish}
-	defer r.sub.Close()
+	defer r.end()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		st := conn.State()
-		next, err := r.step(ctx, st)
+		changed, err := r.turn(ctx, timer)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		timer.Reset(next)
+		// Nearly all of its life Run stands here, in thousands of goroutines: what
+		// it needs besides is left to functions that have returned by now, so that
+		// the collector may halve the stack.
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
-		case <-st.Changed:
+		case <-changed:
 		case <-r.sub.Wake():
 		}
 	}
+}
+
+// turn does what is due, sets timer for what will be, and returns what is
+// closed when the connection is not what it was.
+//
+//go:noinline
+func (r *run) turn(ctx context.Context, timer *time.Timer) (changed <-chan struct{}, err error) {
+	st := r.conn.State()
+	next, err := r.step(ctx, st)
+	if err == nil {
+		timer.Reset(next)
+	}
+	return st.Changed, err
+}
+
+// begin opens the connection, and listens.
+//
+//go:noinline
+func (w *Watcher) begin(publish func(service.Update)) (*run, error) {
+	conn, err := w.pool.Open(w.ensemble)
+	if err != nil {
+		return nil, err
+	}
+	return &run{Watcher: w, view: newView(w, conn), conn: conn, began: time.Now(), publish: publish}, nil
+}
+
+func (r *run) end() {
+	r.sub.Close()
+	r.conn.Close()
 }
 
 // run is one Run: what is due, and when.
