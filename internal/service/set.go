@@ -20,7 +20,7 @@ func NewSet(seq iter.Seq[Backend]) Set {
 		seen[b.key()] = struct{}{}
 		list = append(list, b)
 	}
-	return Set{list: slices.Clip(list)}
+	return Set{list: append([]Backend(nil), list...)} // sets live long: without what append has in reserve
 }
 
 // SetOf is NewSet of the arguments.
