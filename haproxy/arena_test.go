@@ -49,6 +49,7 @@ type arena struct {
 	failed error
 
 	operated  map[ServerRef]bool // an operator has touched them since the last restart
+	leftovers atomic.Bool        // HAProxy may have services of an old file that synapse cannot know
 	disturbed atomic.Bool        // ids in HAProxy may not be those of the file
 	edited    bool               // the file is not ours
 	copies    []string           // files of the past
@@ -321,6 +322,7 @@ func (a *arena) reload(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if now := pidOf(ctx, c); now != 0 && now != before {
 			a.reloads.Add(1)
+			a.leftovers.Store(false)
 			a.disturbed.Store(false) // the new process has the ids of the file
 			return nil
 		}

@@ -245,6 +245,7 @@ func (a *arena) restartHAProxy(file string) {
 	a.guard.set(nil)
 	a.operated = map[ServerRef]bool{}
 	a.disturbed.Store(file != a.file)
+	a.leftovers.Store(false)
 	a.proc.Start()
 	servers.Eventually(a.t, func() error {
 		_ = a.side.Close()
@@ -273,7 +274,11 @@ func (a *arena) killHAProxy(rnd *rand.Rand) {
 
 func (a *arena) oldHAProxy(rnd *rand.Rand) {
 	a.restartHAProxy(a.copies[rnd.IntN(len(a.copies))])
+	a.leftovers.Store(true)
 	a.applyTimes(1)
+	if a.out != nil { // the synapse that has known the services of before has met it
+		a.leftovers.Store(false)
+	}
 }
 
 func (a *arena) hang(rnd *rand.Rand) {

@@ -132,7 +132,7 @@ func (a *arena) difference() error {
 	for _, cfg := range a.services {
 		d := a.world[cfg.Name]
 		if !d.here {
-			if _, there := backends[cfg.Name]; there {
+			if _, there := backends[cfg.Name]; there && !a.leftovers.Load() {
 				return fmt.Errorf("HAProxy has service %s, which is gone", cfg.Name)
 			}
 			if _, there := stanzas["backend "+cfg.Name]; there {

@@ -56,7 +56,8 @@ type memory struct {
 	unknown   string   // why not
 	odd       int      // how often in a row a new process had evidently not loaded the file
 	oddUntil  time.Time
-	bare      []string // services that a reload would empty
+	beside    map[string]bool // backends that the last process had and no file of ours
+	bare      []string        // services that a reload would empty
 	bareUntil time.Time
 	limiter   limiter
 	refusals  map[string]string // by service: what cannot be done over the socket

@@ -99,6 +99,30 @@ func (m *Met) odd(file content, want Model, started bool) string {
 	return ""
 }
 
+// beside returns the backends that the process runs and file does not have. They
+// may come from another file that HAProxy reads next to ours.
+func (m *Met) beside(file content) map[string]bool {
+	ours := map[string]bool{}
+	note := func(text []byte) {
+		for _, st := range SplitStanzas(text) {
+			if _, name, ok := strings.Cut(st.Title, " "); ok {
+				ours[name] = true
+			}
+		}
+	}
+	note(file.preamble)
+	for _, text := range file.stanzas {
+		note(text)
+	}
+	extra := map[string]bool{}
+	for name := range m.algorithms {
+		if !ours[name] {
+			extra[name] = true
+		}
+	}
+	return extra
+}
+
 func (m *Met) oddBackend(name string, view *backendView, file stanza, started bool) string {
 	algorithm, _, _ := strings.Cut(view.balance, "(")
 	if is := m.algorithms[name]; is != algorithm && plainAlgorithms[algorithm] && plainAlgorithms[is] {

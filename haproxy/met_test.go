@@ -7,6 +7,14 @@ import (
 	"smartstack/haproxy/socket"
 )
 
+func TestBackendsThatTheFileDoesNotHave(t *testing.T) {
+	file := content{preamble: []byte("\nlisten stats\n\tbind :1\n"), stanzas: map[string][]byte{"web": []byte("\nbackend web\n")}}
+	m := metWith("\nbackend web\n\nbackend stats\n\nbackend theirs\n\nbackend old\n")
+	if got := m.beside(file); len(got) != 2 || !got["theirs"] || !got["old"] {
+		t.Error(got)
+	}
+}
+
 func TestSignsOfAnotherFile(t *testing.T) {
 	file := "\nfrontend web\n\tbind :1\n\tdefault_backend web\n\nbackend web\n\tbalance leastconn\n\tserver a 127.0.0.1:1 id 1 check maxconn 5\n\tserver b 127.0.0.1:2 id 2 backup weight 3\n"
 	as := func() *Met {

@@ -105,8 +105,19 @@ func (m *memory) waitForBare() time.Time {
 // doubt looks for signs that a process has not loaded the file. A reload mends
 // that, or not: then the next ones come ever more rarely.
 func (m *memory) doubt(met []*Met, started bool, now time.Time) {
+	was := m.beside
+	m.beside = map[string]bool{}
 	for _, p := range met {
-		if odd := p.odd(*m.loaded, m.want, started); odd != "" {
+		maps.Copy(m.beside, p.beside(*m.loaded))
+	}
+	for _, p := range met {
+		odd := p.odd(*m.loaded, m.want, started)
+		for name := range m.beside {
+			if odd == "" && started && !was[name] {
+				odd = "it has the backend " + name + ", which no file had before"
+			}
+		}
+		if odd != "" {
 			m.loaded, m.unknown = nil, "HAProxy has not loaded the file: "+odd
 			m.odd++
 			m.oddUntil = now
