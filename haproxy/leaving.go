@@ -144,10 +144,18 @@ func sessionsOf(ctx context.Context, c *socket.Client, info socket.Info, k *Know
 	if err != nil {
 		return nil, err
 	}
-	for _, reply := range replies {
+	for i, reply := range replies {
 		stats, err := socket.ParseStat(reply)
-		if err != nil {
-			continue // the backend is gone, and its servers with it
+		switch {
+		case err != nil && strings.HasPrefix(reply, "No such proxy"):
+			continue // and its servers are gone with it
+		case err != nil: // they are there for all that we know
+			backend, _, _ := strings.Cut(strings.TrimPrefix(cmds[i], "show stat "), " ")
+			for r := range k.leaving {
+				if r.Backend == backend {
+					sessions[r] = 1
+				}
+			}
 		}
 		for _, s := range stats {
 			sessions[ServerRef{Backend: s.Backend, Server: s.Name}] = s.Sessions + s.Queued

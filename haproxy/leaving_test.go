@@ -1,6 +1,7 @@
 package haproxy
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -33,5 +34,36 @@ func TestARefusedDeleteIsTriedAgain(t *testing.T) {
 	k.departed("del server web/a", "Server deleted.", now)
 	if len(k.leaving) > 0 {
 		t.Fatal(k.leaving)
+	}
+}
+
+// A reply that says nothing about a server does not make it forgotten: then it
+// would drain for ever.
+func TestAStrangeReplyDoesNotForgetALeavingServer(t *testing.T) {
+	web := runSection("web", nil, srv("a", "127.0.0.1:9", 1, ""), srv("b", "127.0.0.1:9", 2, ""))
+	r := newRig(t, nil, web)
+	m := newMeddler(t, r)
+	r.sync(web)
+	less := runSection("web", nil, web.Servers[0])
+	r.sync(less)
+	m.fault.Store("refuse")
+	m.seen.Store(func(cmd string) {
+		if strings.HasPrefix(cmd, "show stat web") {
+			m.countdown.Store(1)
+		}
+	})
+	r.tendNow()
+	if res := r.sync(less); res.Leaving != 1 || len(r.states("web")) != 2 {
+		t.Fatalf("%+v", res)
+	}
+	m.fault.Store("")
+	r.tendNow()
+	if res := r.sync(less); res.Leaving != 0 || len(r.states("web")) != 1 {
+		t.Fatalf("%+v %v", res, r.states("web"))
+	}
+	r.rt.procs[0].known.leave(ServerRef{"none", "x"}, false, r.rt.procs[0].nextTend)
+	r.tendNow()
+	if res := r.sync(less); res.Leaving != 0 {
+		t.Fatalf("a backend that is gone: %+v", res)
 	}
 }
