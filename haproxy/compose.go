@@ -54,8 +54,11 @@ type entry struct {
 
 // known is a server that is, or was, among a service's backends.
 type known struct {
-	Remembered
-	live bool
+	server  string
+	backend *service.Backend // part of a service's set: not changed
+	id      int              // 0 = none
+	seen    time.Time        // when it was live last; zero while it is
+	live    bool
 }
 
 // NewComposer returns a Composer that has seen no snapshot. host is the name
@@ -107,7 +110,7 @@ func (c *Composer) Recall(previous []byte, state State) {
 			continue
 		}
 		for _, m := range svc.Servers {
-			e.servers = append(e.servers, known{Remembered: m})
+			e.servers = append(e.servers, known{server: m.Server, backend: &m.Backend, id: m.ID, seen: m.Seen})
 		}
 	}
 }
@@ -177,9 +180,9 @@ func (c *Composer) State(s service.Snapshot, now time.Time) State {
 		}
 		for _, k := range e.servers {
 			if k.live {
-				k.Seen = now
+				k.seen = now
 			}
-			one.Servers = append(one.Servers, k.Remembered)
+			one.Servers = append(one.Servers, Remembered{Server: k.server, Backend: *k.backend, ID: k.id, Seen: k.seen})
 		}
 		state = append(state, one)
 	}
@@ -221,7 +224,7 @@ func (c *Composer) section(e *entry, svc *service.Service, now time.Time) *Secti
 	for i := range sec.Servers {
 		text = append(sec.Servers[i].appendLine(append(text, '\t')), '\n')
 	}
-	sec.Text = slices.Clip(text)
+	sec.Text = bytes.Clone(text) // it lives long: without what append has in reserve
 	return sec
 }
 

@@ -2,6 +2,7 @@ package haproxy
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"smartstack/internal/service"
@@ -11,11 +12,8 @@ import (
 // was live is remembered from now on for ttl, what is older is forgotten. The
 // order of servers that stay is kept, as the shuffle depends on it.
 func (e *entry) learn(backends service.Set, l *layout, ttl time.Duration, now time.Time) {
-	list := make([]service.Backend, 0, backends.Len())
-	for b := range backends.All() {
-		list = append(list, b)
-	}
-	names := serverNames(list, l.taken.names)
+	list := slices.Collect(backends.Pointers())
+	names := serverNames(slices.Collect(backends.All()), l.taken.names)
 	place := make(map[string]int, len(names))
 	for i, name := range names {
 		place[name] = i
@@ -24,30 +22,30 @@ func (e *entry) learn(backends service.Set, l *layout, ttl time.Duration, now ti
 	merged := make([]known, 0, max(len(list), len(e.servers)))
 	had := make(map[string]int, len(e.servers))
 	for _, k := range e.servers {
-		i, live := place[k.Server]
-		if _, twice := had[k.Server]; twice {
+		i, live := place[k.server]
+		if _, twice := had[k.server]; twice {
 			continue
 		}
-		had[k.Server] = k.ID
+		had[k.server] = k.id
 		switch {
 		case live && ttl > 0:
-			k.Backend, k.live = list[i], true
+			k.backend, k.live = list[i], true
 		case live: // its place is the one in backends
 			continue
 		default:
 			if k.live {
-				k.live, k.Seen = false, now
+				k.live, k.seen = false, now
 			}
-			gone := k.Seen.Add(ttl)
-			if !now.Before(gone) || l.taken.names[k.Server] {
-				e.freed.add(k.Server, k.ID)
+			gone := k.seen.Add(ttl)
+			if !now.Before(gone) || l.taken.names[k.server] {
+				e.freed.add(k.server, k.id)
 				continue
 			}
 			if e.expires.IsZero() || gone.Before(e.expires) {
 				e.expires = gone
 			}
 		}
-		delete(place, k.Server)
+		delete(place, k.server)
 		merged = append(merged, k)
 	}
 	for i, name := range names {
@@ -58,7 +56,7 @@ func (e *entry) learn(backends service.Set, l *layout, ttl time.Duration, now ti
 		if !seen {
 			id = cmp.Or(e.freed.take(name), e.recall[name])
 		}
-		merged = append(merged, known{Remembered: Remembered{Server: name, Backend: list[i], ID: id}, live: true})
+		merged = append(merged, known{server: name, backend: list[i], id: id, live: true})
 	}
 	e.servers = merged
 }
@@ -72,17 +70,17 @@ func (c *Composer) serversOf(e *entry, l *layout, warn func(reason string)) []Se
 	at := make(map[string]int, len(e.servers))
 	for i := range e.servers {
 		k := &e.servers[i]
-		named := func(reason string) { warn("server " + k.Server + ": " + reason) }
-		servers[i] = l.server(k.Server, &k.Backend, k.live, named)
-		claims[i] = claim{server: &servers[i], live: k.live, recalled: k.ID}
+		named := func(reason string) { warn("server " + k.server + ": " + reason) }
+		servers[i] = l.server(k.server, k.backend, k.live, named)
+		claims[i] = claim{server: &servers[i], live: k.live, recalled: k.id}
 		if k.live {
-			claims[i].asked = k.Backend.ServerID
+			claims[i].asked = k.backend.ServerID
 		}
-		names[i], at[k.Server] = k.Server, i
+		names[i], at[k.server] = k.server, i
 	}
 	assignIDs(claims, l.taken.ids, e.freed.ids(), c.options.MaxServerID, warn)
 	for i := range e.servers {
-		e.servers[i].ID = servers[i].ID
+		e.servers[i].id = servers[i].ID
 	}
 	arrange(names, l.order, c.seeded)
 	ordered := make([]Server, len(names))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -56,6 +57,7 @@ type Runtime struct {
 // process is one HAProxy process and what was last found out about it.
 type process struct {
 	client      *socket.Client
+	seed        maphash.Seed
 	info        socket.Info // zero = none met yet
 	known       Known
 	services    map[string]*verdict
@@ -70,7 +72,7 @@ type process struct {
 // verdict is the result of the last comparison of one service.
 type verdict struct {
 	section *Section
-	states  []socket.ServerState
+	states  uint64 // as process.sum counts them
 	loaded  []byte
 	settled bool // nothing was to be done: while all of the above stays, nothing is
 
@@ -78,11 +80,25 @@ type verdict struct {
 	left, waiting []Remark
 }
 
+// sum tells whether states are still the same, without keeping them: they are
+// large, and parts of the reply in which all servers came.
+func (p *process) sum(states []socket.ServerState) uint64 {
+	type chain struct {
+		before uint64
+		state  socket.ServerState
+	}
+	sum := uint64(len(states))
+	for _, s := range states {
+		sum = maphash.Comparable(p.seed, chain{sum, s})
+	}
+	return sum
+}
+
 // NewRuntime returns a Runtime. It does no I/O.
 func NewRuntime(o RuntimeOptions, log *slog.Logger) *Runtime {
 	r := &Runtime{o: o, log: log, hosts: hostCache{lookup: o.Lookup}}
 	for _, path := range o.Sockets {
-		r.procs = append(r.procs, &process{client: socket.New(path), services: map[string]*verdict{}})
+		r.procs = append(r.procs, &process{client: socket.New(path), seed: maphash.MakeSeed(), services: map[string]*verdict{}})
 	}
 	return r
 }
@@ -336,7 +352,7 @@ func (r *Runtime) update(ctx context.Context, p *process, run Running, sections 
 	var todo []*Section
 	for _, s := range sections {
 		if v := p.services[s.Service]; v == nil || !v.settled || v.section != s ||
-			!slices.Equal(v.states, run.Backends[s.BackendName]) || !bytes.Equal(v.loaded, loaded(s.Service)) {
+			v.states != p.sum(run.Backends[s.BackendName]) || !bytes.Equal(v.loaded, loaded(s.Service)) {
 			todo = append(todo, s)
 		}
 	}
@@ -354,7 +370,7 @@ func (r *Runtime) update(ctx context.Context, p *process, run Running, sections 
 	}
 	for _, s := range todo {
 		p.services[s.Service] = &verdict{
-			section: s, states: run.Backends[s.BackendName], loaded: loaded(s.Service), settled: true,
+			section: s, states: p.sum(run.Backends[s.BackendName]), loaded: loaded(s.Service), settled: true,
 		}
 		delete(p.open, s.Service)
 	}

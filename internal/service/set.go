@@ -29,6 +29,18 @@ func SetOf(backends ...Backend) Set { return NewSet(slices.Values(backends)) }
 // All yields the backends in first-seen order.
 func (s Set) All() iter.Seq[Backend] { return slices.Values(s.list) }
 
+// Pointers yields the backends in first-seen order, where they lie in s: they
+// may be kept, and must not be changed.
+func (s Set) Pointers() iter.Seq[*Backend] {
+	return func(yield func(*Backend) bool) {
+		for i := range s.list {
+			if !yield(&s.list[i]) {
+				return
+			}
+		}
+	}
+}
+
 // Len returns the number of backends.
 func (s Set) Len() int { return len(s.list) }
 
