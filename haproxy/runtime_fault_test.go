@@ -111,7 +111,7 @@ func (m *meddler) relay(client net.Conn, path string) {
 // that serves and stays leaves rotation for good, and the next calls bring
 // HAProxy to what is wanted.
 func TestFaultsOnTheSocketAreMended(t *testing.T) {
-	seed := rand.Uint64()
+	seed := uint64(1)
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	keep := srv("keep", "127.0.0.1:9", 1, "")
