@@ -238,6 +238,8 @@ func killed(t *testing.T, r *rig) (master int) {
 		master = e.pid
 		return nil
 	})
+	// A master that still starts itself anew ends when its directory goes.
+	servers.AwaitMasterSocket(t, filepath.Join(Directory(r.config), "master.sock"))
 	if err := syscall.Kill(-child.Process.Pid, syscall.SIGKILL); err != nil { // the whole group
 		t.Fatal(err)
 	}

@@ -49,7 +49,13 @@ func HAProxy(tb testing.TB, cfg, addr string) *Process {
 // socket answers only afterwards.
 func AwaitMaster(p *Process) {
 	p.tb.Helper()
-	Eventually(p.tb, func() error { return masterAnswers(filepath.Join(p.Dir, "master.sock")) })
+	AwaitMasterSocket(p.tb, filepath.Join(p.Dir, "master.sock"))
+}
+
+// AwaitMasterSocket is AwaitMaster for a HAProxy that something else started.
+func AwaitMasterSocket(tb testing.TB, socket string) {
+	tb.Helper()
+	Eventually(tb, func() error { return masterAnswers(socket) })
 }
 
 func masterAnswers(socket string) error {
