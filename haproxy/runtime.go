@@ -174,6 +174,9 @@ func (r *Runtime) sync(ctx context.Context, p *process, want Model, loaded func(
 		if err == nil {
 			err = p.meet(ctx, run, want, loaded, res)
 		}
+		if err != nil {
+			p.info = socket.Info{} // it is still to be met
+		}
 	}
 	if err != nil {
 		p.nextCompare = time.Time{}

@@ -186,6 +186,27 @@ func TestARefusedEnableIsTriedAtOnce(t *testing.T) {
 	}
 }
 
+// A process that could not be looked at in full is still one that nobody knows.
+func TestAProcessIsMetAlthoughTheFirstLookFailed(t *testing.T) {
+	web := runSection("web", nil, srv("a", "127.0.0.1:9", 1, ""))
+	r := newRig(t, nil, web)
+	m := newMeddler(t, r)
+	m.fault.Store("garbage")
+	m.seen.Store(func(cmd string) {
+		if cmd == "show stat" {
+			m.countdown.Store(1)
+		}
+	})
+	loaded := func(string) []byte { return web.Text }
+	if res, err := r.rt.Sync(t.Context(), r.model(web), loaded); err == nil || len(res.Met) > 0 {
+		t.Fatalf("%+v %v", res, err)
+	}
+	m.fault.Store("")
+	if res, err := r.rt.Sync(t.Context(), r.model(web), loaded); err != nil || len(res.Met) != 1 {
+		t.Fatalf("%+v %v", res, err)
+	}
+}
+
 func TestAHangingHAProxyIsAnErrorInTime(t *testing.T) {
 	web := runSection("web", nil, srv("a", "127.0.0.1:9", 1, ""))
 	r := newRig(t, nil, web)
