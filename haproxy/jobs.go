@@ -291,6 +291,9 @@ func (m *memory) situation(now time.Time) situation {
 	}
 	if m.job == nil {
 		list, notBefore := m.reloadReasons()
+		if len(list) == 0 {
+			m.faults.drop("reload") // the one that failed is not needed any more
+		}
 		s.reload, s.notBefore = len(list) > 0 && !m.foreign, later(notBefore, m.waitForBare())
 	}
 	return s

@@ -252,6 +252,28 @@ func TestFailedReloadIsRepeated(t *testing.T) {
 	})
 }
 
+// A reload that failed and is needed no more is no fault.
+func TestFailedReloadThatIsNotNeeded(t *testing.T) {
+	b := newBed(t, "web")
+	synctest.Test(t, func(t *testing.T) {
+		b.t = t
+		b.open()
+		b.apply(b.snapshot(map[string]string{"web": "1"}))
+		pass(calm)
+		b.failing = errors.New("no luck")
+		b.apply(b.snapshot(map[string]string{"web": "1 2"}))
+		if st := b.out.Status(); len(st.Faults) != 1 {
+			t.Fatalf("status %+v", st)
+		}
+		pass(calm)
+		b.apply(b.snapshot(map[string]string{"web": "1"}))
+		if st := b.out.Status(); len(st.Faults) != 0 || len(st.Waiting) != 0 {
+			t.Fatalf("status %+v", st)
+		}
+		b.close()
+	})
+}
+
 func TestNoWritesNoReloads(t *testing.T) {
 	b := newBed(t, "web")
 	b.options.DoWrites, b.options.ConfigFilePath = false, ""

@@ -105,6 +105,9 @@ func (f *faults) end(what string, now time.Time) {
 	f.log.Info(what+" works again", "failed", old.Count, "after", now.Sub(old.Since).Round(time.Millisecond))
 }
 
+// drop forgets a fault that nothing depends on any more.
+func (f *faults) drop(what string) { delete(f.open, what) }
+
 // list returns copies, the oldest first.
 func (f *faults) list() []Fault {
 	var out []Fault

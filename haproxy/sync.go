@@ -44,7 +44,9 @@ func (m *memory) syncOnce(ctx context.Context) (again bool) {
 	}
 	m.downFrom = time.Time{}
 	m.faults.end("socket", now)
-	m.refusals = res.Refusals
+	if m.refusals = res.Refusals; len(m.refusals) == 0 {
+		m.asked, m.useless = "", 0 // the last reload has mended them
+	}
 	if len(res.Met) > 0 {
 		return true
 	}

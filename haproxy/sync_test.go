@@ -134,6 +134,20 @@ func TestWhatTheSocketRefusesIsReloaded(t *testing.T) {
 	})
 }
 
+// A reload that has mended a refusal is no reason to put the next one off.
+func TestARefusalThatComesBackIsReloadedSoon(t *testing.T) {
+	withSocket(t, func(b *bed, f *fakeSocket) {
+		apply := b.wanting("1")
+		for i := range 5 {
+			f.refusals = map[string]string{"web": "server x cannot be changed"}
+			b.spend(apply, 4*time.Second)
+			b.wantReloads(2 + i)
+			f.refusals = nil
+			b.spend(apply, 4*time.Second)
+		}
+	})
+}
+
 func TestSocketDown(t *testing.T) {
 	withSocket(t, func(b *bed, f *fakeSocket) {
 		f.err = errors.New("connection refused")
