@@ -282,8 +282,29 @@ func (a *arena) bury() {
 		_ = m.runtime.Close()
 	}
 	close(a.life.Load().release)
+	a.noteOut()
 	a.disturbed.Store(true) // servers that it added have ids that no file knows
 	a.out = nil
+}
+
+// noteOut takes servers that are out of rotation when synapse dies as an
+// operator's doing, as the next synapse must: if the file did not yet say that
+// they go, nothing tells who took them out.
+func (a *arena) noteOut() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	c := socket.New(a.sock)
+	defer c.Close()
+	replies, err := c.Do(ctx, []string{"show servers state"})
+	if err != nil {
+		return
+	}
+	states, _ := socket.ParseServersState(replies[0])
+	for i := range states {
+		if states[i].Admin.Forced() {
+			a.operated[ServerRef{states[i].Backend, states[i].Name}] = true
+		}
+	}
 }
 
 // reload makes HAProxy load the file, and waits until it has.

@@ -385,8 +385,8 @@ func (a *arena) compareFresh(text []byte, is map[string]map[string]running) erro
 				return fmt.Errorf("%s/%s is %+v, and runs as %+v", service, name, f, s)
 			}
 		}
-		for name := range is[service] {
-			if _, there := list[name]; !there {
+		for name, s := range is[service] {
+			if _, there := list[name]; !there && !s.Admin.Forced() {
 				return fmt.Errorf("%s/%s runs and is not in the file", service, name)
 			}
 		}
