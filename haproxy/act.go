@@ -179,6 +179,8 @@ func (a *actor) learn(s *Step, cmds, replies []string) {
 		for i := range cmds {
 			if cmds[i] == s.subject && accepted(cmds[i], replies[i]) {
 				line = s.Line
+			} else if line == s.Line && i < last && !accepted(cmds[i], replies[i]) {
+				line = unsureLine // it has no running check
 			}
 		}
 		a.known.note(s.Ref, line)

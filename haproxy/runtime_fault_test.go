@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"smartstack/haproxy/socket"
 	"smartstack/test/servers"
 )
 
@@ -184,6 +185,33 @@ func TestARefusedEnableIsTriedAtOnce(t *testing.T) {
 	if res := r.sync(more); res.Again || r.rotation("web") != "a b" {
 		t.Fatalf("%+v", res)
 	}
+}
+
+// A server whose check was not enabled is not what is wanted.
+func TestARefusedHealthCheckIsMended(t *testing.T) {
+	web := runSection("web", nil, srv("a", "127.0.0.1:9", 1, ""))
+	r := newRig(t, nil, web)
+	m := newMeddler(t, r)
+	r.sync(web)
+	m.fault.Store("refuse")
+	m.seen.Store(func(cmd string) {
+		if strings.HasPrefix(cmd, "enable health web/b") {
+			m.countdown.Store(1)
+		}
+	})
+	more := runSection("web", nil, web.Servers[0], srv("b", "127.0.0.1:9", 2, "check inter 1h"))
+	r.sync(more)
+	m.fault.Store("")
+	r.rt.procs[0].known.refused = nil // as after a while
+	servers.Eventually(t, func() error {
+		r.compareNow()
+		r.sync(more)
+		stats, err := socket.ParseStat(r.cli("show stat web 4 -1"))
+		if err != nil || len(stats) != 2 || stats[1].Status == "no check" || r.rotation("web") != "a b" {
+			return fmt.Errorf("%+v %v", stats, err)
+		}
+		return nil
+	})
 }
 
 // A process that could not be looked at in full is still one that nobody knows.
