@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/big"
 	"reflect"
+
+	"smartstack/internal/secret"
 )
 
 // Decode fills the struct, or any other supported value, that into points to.
@@ -42,6 +44,8 @@ type validator interface {
 var (
 	nodeType   = reflect.TypeFor[*Node]()
 	bigIntType = reflect.TypeFor[*big.Int]()
+	textType   = reflect.TypeFor[secret.Text]()
+	envType    = reflect.TypeFor[secret.Env]()
 )
 
 // decode sets v from n and tells whether it could.
@@ -61,6 +65,10 @@ func decode(n *Node, v reflect.Value, t tag, r *Report) bool {
 		}
 		v.Set(reflect.ValueOf(i))
 		return true
+	case envType:
+		return decodeEnv(n, v, r)
+	case textType:
+		r.keep(n)
 	}
 	switch v.Kind() {
 	case reflect.Struct:

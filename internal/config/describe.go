@@ -75,6 +75,8 @@ func typeOf(t reflect.Type) (word, step string, inner reflect.Type) {
 		return "whole number", "", nil
 	case reflect.TypeFor[Seconds]():
 		return "seconds", "", nil
+	case envType:
+		return "text", "", nil
 	}
 	if h, ok := reflect.TypeAssert[holder](reflect.New(t)); ok {
 		word, step, inner = typeOf(h.holds())

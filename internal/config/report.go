@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 )
@@ -43,9 +44,21 @@ func (f Fault) pos() string {
 // at once. The zero value is ready to use; it serves one goroutine.
 type Report struct {
 	Strict bool // warnings are faults
+	// Getenv is os.LookupEnv, or a test's, for secrets that stand in the
+	// environment; nil means that there are none.
+	Getenv func(string) (string, bool)
 
 	faults, warnings []Fault
 	heard            map[*source]bool
+	open             map[string]bool // by file with a secret: everybody may read it
+}
+
+// Fork returns a report that begins with what is in r, and leaves r as it is.
+func (r *Report) Fork() Report {
+	own := *r
+	own.faults, own.warnings = slices.Clone(r.faults), slices.Clone(r.warnings)
+	own.heard, own.open = maps.Clone(r.heard), maps.Clone(r.open)
+	return own
 }
 
 // Fault records that n is wrong; n may be nil when there is no place to name.
