@@ -23,8 +23,10 @@
 package atomicfile
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -103,6 +105,11 @@ type Staged struct {
 // Stage writes data beside the target, making the staging directory when it is
 // not there.
 func Stage(dir *os.Root, name string, data []byte, perm fs.FileMode, o Options) (*Staged, error) {
+	return StageFrom(dir, name, bytes.NewReader(data), perm, o)
+}
+
+// StageFrom is Stage for what need not be in memory as a whole.
+func StageFrom(dir *os.Root, name string, content io.WriterTo, perm fs.FileMode, o Options) (*Staged, error) {
 	stage := o.stage(name)
 	temp := filepath.Join(stage, filepath.Base(name)+"."+strconv.FormatUint(rand.Uint64(), 36))
 	s := &Staged{dir: dir, temp: temp, name: name, noSync: o.NoSync}
@@ -118,7 +125,7 @@ func Stage(dir *os.Root, name string, data []byte, perm fs.FileMode, o Options) 
 	if err != nil {
 		return nil, fmt.Errorf("writing %s: %w", full(dir, name), err)
 	}
-	_, err = f.Write(data)
+	_, err = content.WriteTo(f)
 	if err == nil {
 		err = f.Chmod(perm) // the umask must not decide who can read it
 	}
