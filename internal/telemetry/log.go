@@ -1,11 +1,21 @@
-// Package telemetry sets up what a program tells about itself.
+// Package telemetry sets up what a program tells about itself: the log on
+// stderr, the journal of the newest lines for those who ask later, and the
+// figures for Prometheus and DogStatsD.
+//
+// A line, an event of the journal and the counter smartstack_events_total
+// share one vocabulary, the message, so that what was read in one is found in
+// the others.
 package telemetry
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"strings"
+	"sync"
+	"time"
 )
 
 // The forms of a log line.
@@ -15,34 +25,239 @@ const (
 	JSON = "json" // one object per line, for collectors
 )
 
-// NewLogger returns a logger that writes to w in the given form, from level
-// debug or else from level info on.
-func NewLogger(w io.Writer, debug bool, format string) (*slog.Logger, error) {
-	o := &slog.HandlerOptions{Level: slog.LevelInfo}
+// Log is where a program logs to.
+type Log struct {
+	Logger  *slog.Logger
+	Level   *slog.LevelVar // may be set at any time
+	Journal *Journal
+
+	repeats *repeats
+}
+
+// Forget makes every line a new one. It is called when a person asks for
+// something again, and is owed an answer although it is the same as before.
+func (l *Log) Forget() { l.repeats.forget() }
+
+// NewLog returns a log that writes to w in the given form, from level debug or
+// else from level info on. A warning or an error that repeats itself is
+// written every ten seconds at most, with how often it came; the journal counts
+// it.
+func NewLog(w io.Writer, debug bool, format string) (*Log, error) {
+	level := new(slog.LevelVar)
 	if debug {
-		o.Level = slog.LevelDebug
+		level.Set(slog.LevelDebug)
 	}
+	o := &slog.HandlerOptions{Level: level}
 	if format == Auto {
 		format = JSON
-		if isTerminal(w) {
+		if IsTerminal(w) {
 			format = Text
 		}
 	}
+	l := &Log{Level: level, Journal: NewJournal(), repeats: &repeats{seen: map[string]*repeated{}}}
+	var lines slog.Handler
 	switch format {
 	case Text:
-		return slog.New(slog.NewTextHandler(w, o)), nil
+		lines = slog.NewTextHandler(w, o)
 	case JSON:
-		return slog.New(slog.NewJSONHandler(w, o)), nil
+		lines = slog.NewJSONHandler(w, o)
 	default:
 		return nil, fmt.Errorf("log format %q: want %q or %q", format, Text, JSON)
 	}
+	l.Logger = slog.New(&handler{sink: &sink{lines: lines, journal: l.Journal, level: level, repeats: l.repeats}})
+	return l, nil
 }
 
-func isTerminal(w io.Writer) bool {
+// NewLogger is NewLog for a program that needs the lines alone.
+func NewLogger(w io.Writer, debug bool, format string) (*slog.Logger, error) {
+	l, err := NewLog(w, debug, format)
+	if err != nil {
+		return nil, err
+	}
+	return l.Logger, nil
+}
+
+// Toggle switches between debug and info, and returns what it is now.
+func (l *Log) Toggle() slog.Level {
+	next := slog.LevelDebug
+	if l.Level.Level() == slog.LevelDebug {
+		next = slog.LevelInfo
+	}
+	l.Level.Set(next)
+	return next
+}
+
+// IsTerminal reports whether w is a terminal, with a person before it.
+func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {
 		return false
 	}
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// handler writes lines and keeps events. Programs have a logger for each of
+// thousands of services, most of which never say a word, so it is small: what it
+// carries is formatted when there is a line to write.
+type handler struct {
+	*sink
+	with  []slog.Attr // keys with their group in front
+	group string      // with a dot at its end
+}
+
+// sink is what all handlers of a log share.
+type sink struct {
+	lines   slog.Handler
+	journal *Journal
+	level   *slog.LevelVar
+	repeats *repeats
+}
+
+// Enabled keeps the journal going whatever the level of the lines.
+func (h *handler) Enabled(_ context.Context, l slog.Level) bool {
+	return l >= min(h.level.Level(), slog.LevelInfo)
+}
+
+// Handle writes r and keeps it.
+func (h *handler) Handle(ctx context.Context, r slog.Record) error {
+	if h.group != "" {
+		r = grouped(r, h.group)
+	}
+	if r.Level < slog.LevelInfo {
+		return h.line(ctx, r)
+	}
+	e := eventOf(r, h.with)
+	if r.Level < slog.LevelWarn {
+		h.journal.add(e)
+		return h.line(ctx, r)
+	}
+	key := identity(r, h.with)
+	seq, missed, again := h.repeats.note(key, r.Time)
+	if again {
+		h.journal.repeat(seq, e.Level, e.Message, r.Time)
+		return nil
+	}
+	h.repeats.keep(key, h.journal.add(e))
+	if missed > 0 {
+		r = r.Clone()
+		r.AddAttrs(slog.Int("repeated", missed))
+	}
+	return h.line(ctx, r)
+}
+
+func (h *handler) line(ctx context.Context, r slog.Record) error {
+	if !h.lines.Enabled(ctx, r.Level) {
+		return nil
+	}
+	return h.lines.WithAttrs(h.with).Handle(ctx, r)
+}
+
+// grouped returns r with the group in front of its keys.
+func grouped(r slog.Record, group string) slog.Record {
+	out := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	r.Attrs(func(a slog.Attr) bool {
+		a.Key = group + a.Key
+		out.AddAttrs(a)
+		return true
+	})
+	return out
+}
+
+// WithAttrs is part of slog.Handler.
+func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	next := *h
+	next.with = append(make([]slog.Attr, 0, len(h.with)+len(attrs)), h.with...)
+	for _, a := range attrs {
+		a.Key = h.group + a.Key
+		next.with = append(next.with, a)
+	}
+	return &next
+}
+
+// WithGroup is part of slog.Handler.
+func (h *handler) WithGroup(name string) slog.Handler {
+	next := *h
+	next.group = h.group + name + "."
+	return &next
+}
+
+// identity is what makes two lines the same: the message and the things that
+// it is about, but not counts, delays and the like.
+func identity(r slog.Record, with []slog.Attr) string {
+	var b strings.Builder
+	b.WriteString(r.Message)
+	add := func(a slog.Attr) bool {
+		switch a.Key {
+		case "retry", "failing_for", "failed_for", "after", "repeated", "waited":
+		default:
+			fmt.Fprintf(&b, "\x00%s=%s", a.Key, a.Value)
+		}
+		return true
+	}
+	for _, a := range with {
+		add(a)
+	}
+	r.Attrs(add)
+	return b.String()
+}
+
+// The bounds of repeats.
+const (
+	quiet       = 10 * time.Second
+	maxRepeated = 512
+)
+
+// repeats remembers the warnings and errors of the last ten seconds.
+type repeats struct {
+	mu   sync.Mutex
+	seen map[string]*repeated
+}
+
+type repeated struct {
+	seq    uint64
+	since  time.Time
+	missed int
+}
+
+// note reports whether a line was written within the last ten seconds, and if not,
+// how often it was left out before.
+func (r *repeats) note(key string, now time.Time) (seq uint64, missed int, again bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := r.seen[key]
+	if old != nil && now.Sub(old.since) < quiet {
+		old.missed++
+		return old.seq, 0, true
+	}
+	if old != nil {
+		missed = old.missed
+	}
+	if len(r.seen) >= maxRepeated {
+		for k, v := range r.seen {
+			if now.Sub(v.since) >= quiet {
+				delete(r.seen, k)
+			}
+		}
+		if len(r.seen) >= maxRepeated {
+			clear(r.seen) // a storm of different lines: none of them is a repetition worth knowing
+		}
+	}
+	r.seen[key] = &repeated{since: now}
+	return 0, missed, false
+}
+
+func (r *repeats) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.seen)
+}
+
+// keep remembers under which number a new line is in the journal.
+func (r *repeats) keep(key string, seq uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e := r.seen[key]; e != nil {
+		e.seq = seq
+	}
 }

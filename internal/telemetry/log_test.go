@@ -37,3 +37,19 @@ func TestNewLogger(t *testing.T) {
 		t.Errorf("unknown format: %v", err)
 	}
 }
+
+func TestForgetMakesLinesNew(t *testing.T) {
+	var out bytes.Buffer
+	l, err := NewLog(&out, false, Text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		l.Logger.Error("is bad")
+	}
+	l.Forget()
+	l.Logger.Error("is bad")
+	if n := strings.Count(out.String(), "is bad"); n != 2 {
+		t.Errorf("%d lines, want 2:\n%s", n, out.String())
+	}
+}
