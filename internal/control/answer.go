@@ -1,0 +1,85 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// handlerLimit bounds the time of one request, but for streams.
+const handlerLimit = 10 * time.Second
+
+// Error is an answer that is no success. Its text is for the person who asked.
+type Error struct {
+	Status  int    `json:"-"`
+	Message string `json:"error"`
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// Failure makes the answer with that HTTP status and text.
+func Failure(status int, format string, args ...any) error {
+	return &Error{Status: status, Message: fmt.Sprintf(format, args...)}
+}
+
+// JSON answers with what f returns; nil is {}. An error of Failure keeps its
+// status, another one is a 500.
+func JSON(f func(*http.Request) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), handlerLimit)
+		defer cancel()
+		v, err := f(r.WithContext(ctx))
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		if v == nil {
+			v = struct{}{}
+		}
+		write(w, http.StatusOK, v)
+	})
+}
+
+// Decode reads the request's JSON body into into. Unknown keys are errors: an
+// order that is understood by half must not be followed.
+func Decode(r *http.Request, into any) error {
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	err := d.Decode(into)
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return Failure(http.StatusRequestEntityTooLarge, "the body is over the limit of %d bytes", large.Limit)
+	case err != nil:
+		return Failure(http.StatusBadRequest, "the body is not the JSON that is wanted here: %v", err)
+	case d.More():
+		return Failure(http.StatusBadRequest, "the body goes on after its JSON value")
+	}
+	return nil
+}
+
+func fail(w http.ResponseWriter, err error) {
+	var e *Error
+	switch {
+	case errors.As(err, &e):
+	case errors.Is(err, context.DeadlineExceeded):
+		e = &Error{Status: http.StatusGatewayTimeout, Message: fmt.Sprintf("no answer within %v: %v", handlerLimit, err)}
+	default:
+		e = &Error{Status: http.StatusInternalServerError, Message: err.Error()}
+	}
+	write(w, e.Status, e)
+}
+
+func write(w http.ResponseWriter, status int, v any) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, `{"error":"the answer cannot be written as JSON"}`, http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(data, '\n')) // a client that went away misses its answer
+}
