@@ -1,0 +1,180 @@
+// Package inside shows what goes on in a program: the answers that nerve and
+// synapse give in the same form (health, status, events, log level, metrics),
+// and the page that shows them to people. What is special to a program comes in
+// through functions that return immutable values and may be called from any
+// goroutine.
+//
+//	inside.Register(server, inside.Program{
+//		Name: "synapse", Version: version, Log: start.Telemetry,
+//		Alive: …, Ready: …, Board: …, Explain: …, Metrics: …,
+//	})
+//	err := server.Configure(options.Control)
+package inside
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"smartstack/internal/control"
+	"smartstack/internal/telemetry"
+)
+
+// Program is what a program says about itself. Board and Explain may be slow;
+// they run under the request's context.
+type Program struct {
+	Name, Version string
+	Log           *telemetry.Log
+	// Alive says why the program makes no progress.
+	Alive func(context.Context) error
+	// Ready says why a first complete state has not been applied yet.
+	Ready func(context.Context) error
+	// Board says how everything is; full with the backends of the services.
+	Board func(ctx context.Context, full bool) (*Board, error)
+	// Explain tells the whole story of a service, or of one address in it.
+	Explain func(ctx context.Context, service, address string) (*Story, error)
+	// Metrics adds the program's figures.
+	Metrics func(context.Context, *telemetry.Exposition)
+}
+
+// Register adds the routes.
+func Register(server *control.Server, p Program) {
+	server.Handle("GET /healthz", control.Open, control.JSON(func(r *http.Request) (any, error) { return health(r, "alive", p.Alive) }))
+	server.Handle("GET /readyz", control.Open, control.JSON(func(r *http.Request) (any, error) { return health(r, "ready", p.Ready) }))
+	server.Handle("GET /status", control.Read, control.JSON(func(r *http.Request) (any, error) {
+		b, err := p.Board(r.Context(), r.URL.Query().Has("backends"))
+		if err != nil {
+			return nil, err
+		}
+		b.Seq = p.Log.Journal.Newest()
+		return b, nil
+	}))
+	server.Handle("GET /explain", control.Read, control.JSON(func(r *http.Request) (any, error) {
+		q := r.URL.Query()
+		s, err := p.Explain(r.Context(), q.Get("service"), q.Get("backend"))
+		if err != nil {
+			return nil, err
+		}
+		s.Events = Matching(p.Log.Journal.Since(0), s.Service.Name, q.Get("backend"))
+		return s, nil
+	}))
+	server.Handle("GET /events", control.Read, control.JSON(p.events))
+	server.Handle("GET /events/stream", control.Read, server.Stream(p.stream))
+	server.Handle("GET /log-level", control.Read, control.JSON(p.level))
+	server.Handle("POST /log-level", control.Change, control.JSON(p.setLevel))
+	server.Handle("GET /metrics", control.Read, http.HandlerFunc(p.metrics))
+	servePage(server, p)
+}
+
+// health answers 200 or 503, so that whoever probes need not read.
+func health(r *http.Request, word string, f func(context.Context) error) (any, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
+	defer cancel()
+	if err := f(ctx); err != nil {
+		return nil, control.Failure(http.StatusServiceUnavailable, "not %s: %v", word, err)
+	}
+	return map[string]bool{word: true}, nil
+}
+
+// Events is the answer to GET /events.
+type Events struct {
+	Events []telemetry.Event `json:"events"`
+}
+
+func (p *Program) events(r *http.Request) (any, error) {
+	q := r.URL.Query()
+	var after uint64
+	if text := q.Get("after"); text != "" {
+		var err error
+		if after, err = strconv.ParseUint(text, 10, 64); err != nil {
+			return nil, control.Failure(http.StatusBadRequest, "after: want a number, got %q", text)
+		}
+	}
+	events := p.Log.Journal.Since(after)
+	if service := q.Get("service"); service != "" {
+		events = Matching(events, service, "")
+	}
+	return Events{Events: events}, nil
+}
+
+// Matching returns the events of a service, or of one address in it.
+func Matching(events []telemetry.Event, service, address string) []telemetry.Event {
+	list := []telemetry.Event{}
+	for _, e := range events {
+		if e.Service == service && (address == "" || strings.Contains(string(e.Fields), address)) {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+func (p *Program) stream(ctx context.Context, after uint64) ([]control.Event, error) {
+	events, err := p.Log.Journal.Next(ctx, after)
+	var list []control.Event
+	for _, e := range events {
+		data, err := json.Marshal(e)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, control.Event{ID: e.Seq, Data: data})
+	}
+	return list, err
+}
+
+// LevelOrder is the body of POST /log-level, and the answer to GET.
+type LevelOrder struct {
+	Level string `json:"level"`
+}
+
+func (p *Program) level(*http.Request) (any, error) {
+	return LevelOrder{Level: strings.ToLower(p.Log.Level.Level().String())}, nil
+}
+
+func (p *Program) setLevel(r *http.Request) (any, error) {
+	var order LevelOrder
+	if err := control.Decode(r, &order); err != nil {
+		return nil, err
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(order.Level)); err != nil {
+		return nil, control.Failure(http.StatusBadRequest, "want the level debug, info, warn or error, got %q", order.Level)
+	}
+	p.Log.Level.Set(level)
+	p.Log.Logger.Info("the log level was set", "to", strings.ToLower(level.String()))
+	return p.level(r)
+}
+
+// scrapeLimit is less than a scraper waits by default.
+const scrapeLimit = 8 * time.Second
+
+func (p *Program) metrics(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), scrapeLimit)
+	defer cancel()
+	var e telemetry.Exposition
+	e.Metric("smartstack_build_info", "gauge", "Always 1; the version is in the label.")
+	e.Sample(1, "program", p.Name, "version", p.Version)
+	e.Metric("smartstack_ready", "gauge", "1 once a first complete state was applied.")
+	e.Sample(flag(p.Ready(ctx) == nil))
+	e.Events(p.Log.Journal)
+	if p.Metrics != nil {
+		p.Metrics(ctx, &e)
+	}
+	e.Process()
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	_, _ = w.Write(e.Bytes()) // a scraper that went away misses it
+}
+
+func flag(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// ErrNotYet is what Ready returns before everything has been read once.
+var ErrNotYet = errors.New("the sources have not all answered yet")
