@@ -38,6 +38,8 @@ type Start struct {
 	Check  bool   // only read the file and say what is wrong
 	Strict bool   // unknown options are errors
 	Log    *slog.Logger
+	// Telemetry is what Log belongs to: its level, and the journal of events.
+	Telemetry *telemetry.Log
 }
 
 // Begin reads the command line. more adds a program's own flags; nil adds
@@ -79,7 +81,9 @@ func Begin(p Program, args []string, getenv func(string) (string, bool), more fu
 	case s.Config == "":
 		err = fmt.Errorf("no configuration: give -c FILE or set %s_CONFIG", prefix)
 	default:
-		s.Log, err = telemetry.NewLogger(stderr, debug, format)
+		if s.Telemetry, err = telemetry.NewLog(stderr, debug, format); err == nil {
+			s.Log = s.Telemetry.Logger
+		}
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n\n%s", p.Name, err, p.Usage)

@@ -1,0 +1,64 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// SpareMemory halves the usual headroom of the heap, from the first allocation
+// on: what a start leaves behind then lies closer together. GOGC still decides
+// when set.
+func SpareMemory(getenv func(string) (string, bool)) {
+	if _, set := getenv("GOGC"); !set {
+		debug.SetGCPercent(50)
+	}
+}
+
+// GiveBack returns to the system what only the start of the program needed:
+// free memory, and the pages of the program file, most of which are never used
+// again. The kernel takes those that are back from its cache.
+func GiveBack() error {
+	debug.FreeOSMemory()
+	program, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return fmt.Errorf("giving memory back: %w", err)
+	}
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		return fmt.Errorf("giving memory back: %w", err)
+	}
+	var errs []error
+	for _, s := range unwritten(string(maps), program) {
+		if _, _, errno := syscall.Syscall(syscall.SYS_MADVISE, s.from, s.to-s.from, syscall.MADV_DONTNEED); errno != 0 {
+			errs = append(errs, fmt.Errorf("giving the program's pages back: %w", errno))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// span is a range of addresses.
+type span struct{ from, to uintptr }
+
+// unwritten returns where maps, the text of /proc/self/maps, shows pages of the
+// file that cannot have been written to, so that dropping them loses nothing.
+func unwritten(maps, file string) []span {
+	var spans []span
+	for line := range strings.Lines(maps) {
+		f := strings.Fields(line) // addresses, mode, offset, device, inode, path
+		if len(f) != 6 || f[5] != file || !strings.HasPrefix(f[1], "r-") {
+			continue
+		}
+		from, to, _ := strings.Cut(f[0], "-")
+		begin, err1 := strconv.ParseUint(from, 16, 64)
+		end, err2 := strconv.ParseUint(to, 16, 64)
+		if err1 == nil && err2 == nil && begin < end {
+			spans = append(spans, span{uintptr(begin), uintptr(end)})
+		}
+	}
+	return spans
+}
