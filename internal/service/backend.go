@@ -91,6 +91,9 @@ type Backend struct {
 	ServerOptions string // words for the HAProxy server line
 	Backup        bool   // serves only while no normal backend is up
 	Labels        Labels
+	// Decided is when nerve decided that the backend serves as described, in
+	// Unix milliseconds by its host's clock; 0 = it does not tell.
+	Decided int64
 }
 
 // Address returns host:port, with brackets around an IPv6 address.

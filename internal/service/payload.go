@@ -13,10 +13,26 @@ const MaxPayload = 64 << 10
 
 // EncodePayload returns b as nerve registers it: compact JSON, the keys in the
 // order of the original (host, port, name, then weight,
-// haproxy_server_options and labels where they are set), the port a number.
-func EncodePayload(b Backend) []byte {
+// haproxy_server_options, labels and our own decided_at where they are set),
+// the port a number.
+func EncodePayload(b Backend) []byte { return Registration{Backend: b}.Payload() }
+
+// Payload returns what is registered. An exposed registration begins with
+// available and, when it is not, unavailable_reason, as blablacar's nerve has
+// them.
+func (r Registration) Payload() []byte {
+	b := r.Backend
 	var out bytes.Buffer
-	out.WriteString(`{"host":`)
+	out.WriteByte('{')
+	if r.Exposed {
+		out.WriteString(`"available":` + strconv.FormatBool(r.Reason == "") + `,`)
+	}
+	if r.Exposed && r.Reason != "" {
+		out.WriteString(`"unavailable_reason":`)
+		writeString(&out, r.Reason)
+		out.WriteByte(',')
+	}
+	out.WriteString(`"host":`)
 	writeString(&out, b.Host)
 	out.WriteString(`,"port":` + strconv.Itoa(b.Port) + `,"name":`)
 	writeString(&out, b.Name)
@@ -29,6 +45,9 @@ func EncodePayload(b Backend) []byte {
 	}
 	if b.Labels != "" {
 		out.WriteString(`,"labels":` + string(b.Labels))
+	}
+	if b.Decided != 0 {
+		out.WriteString(`,"decided_at":` + strconv.FormatInt(b.Decided, 10))
 	}
 	out.WriteByte('}')
 	return out.Bytes()
@@ -57,7 +76,9 @@ func DecodePayload(data []byte) (Backend, error) {
 		Backup     any
 		Labels     json.RawMessage
 		Available  *bool
+		Why        any `json:"unavailable_reason"`
 		Options    any `json:"haproxy_server_options"`
+		Decided    Int `json:"decided_at"`
 	}
 	if len(bytes.TrimSpace(data)) == 0 {
 		return Backend{}, errors.New("is empty")
@@ -66,6 +87,9 @@ func DecodePayload(data []byte) (Backend, error) {
 		return Backend{}, fmt.Errorf("is no registration: %w", err)
 	}
 	if p.Available != nil && !*p.Available {
+		if why, ok := p.Why.(string); ok && why != "" {
+			return Backend{}, fmt.Errorf("is registered as not available: %.200s", why)
+		}
 		return Backend{}, errors.New("is registered as not available")
 	}
 	if p.Host == nil || *p.Host == "" {
@@ -80,12 +104,27 @@ func DecodePayload(data []byte) (Backend, error) {
 		b.Name = *p.Name
 	}
 	b.ServerOptions, _ = p.Options.(string) // the originals ignore any other type
+	if p.Decided.Value > 0 {
+		b.Decided = p.Decided.Value
+	}
 	if labels := bytes.TrimSpace(p.Labels); len(labels) > 0 && labels[0] == '{' {
 		if err := b.Labels.UnmarshalJSON(labels); err != nil {
 			return Backend{}, err
 		}
 	}
 	return b, nil
+}
+
+// SamePayload reports whether two registrations say the same of the same
+// backend, whenever that was decided.
+func SamePayload(a, b []byte) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	x, errX := DecodePayload(a)
+	y, errY := DecodePayload(b)
+	x.Decided, y.Decided = 0, 0
+	return errX == nil && errY == nil && x == y
 }
 
 // decodePort accepts 80 and "80".

@@ -17,6 +17,7 @@ func TestEncodePayloadKeepsTheOriginalsKeyOrder(t *testing.T) {
 			Backend{Name: "w", Host: "h", Port: 1, Weight: KnownInt(0), ServerOptions: "backup", Labels: `{"b":"1","a":{"<":2}}`},
 			`{"host":"h","port":1,"name":"w","weight":0,"haproxy_server_options":"backup","labels":{"b":"1","a":{"<":2}}}`,
 		},
+		{Backend{Name: "w", Host: "h", Port: 1, Decided: 1763798400123}, `{"host":"h","port":1,"name":"w","decided_at":1763798400123}`},
 		{Backend{Name: `a"<&>`, Host: "h", Port: 1}, `{"host":"h","port":1,"name":"a\"<&>"}`},
 	}
 	for _, c := range cases {
@@ -27,6 +28,35 @@ func TestEncodePayloadKeepsTheOriginalsKeyOrder(t *testing.T) {
 		if err != nil || back != c.backend {
 			t.Errorf("read back %+v, %v", back, err)
 		}
+	}
+}
+
+// Who is not available stands, for readers who know the word; ours do not take
+// it for a backend, and say why.
+func TestExposedPayload(t *testing.T) {
+	up := Registration{Up: true, Backend: Backend{Name: "n", Host: "h", Port: 1}}
+	down := Registration{Backend: up.Backend, Reason: `status "500"`}
+	for _, c := range []struct {
+		r    Registration
+		want string
+	}{
+		{up, `{"host":"h","port":1,"name":"n"}`},
+		{up.Expose(), `{"available":true,"host":"h","port":1,"name":"n"}`},
+		{down.Expose(), `{"available":false,"unavailable_reason":"status \"500\"","host":"h","port":1,"name":"n"}`},
+		{Registration{Backend: up.Backend}.Expose(), `{"available":false,"unavailable_reason":"down","host":"h","port":1,"name":"n"}`},
+	} {
+		if got := string(c.r.Payload()); got != c.want {
+			t.Errorf("got  %s\nwant %s", got, c.want)
+		}
+	}
+	if !down.Expose().Up {
+		t.Error("an exposed registration does not stand")
+	}
+	if b, err := DecodePayload(up.Expose().Payload()); err != nil || b != up.Backend {
+		t.Errorf("%+v, %v", b, err)
+	}
+	if _, err := DecodePayload(down.Expose().Payload()); err == nil || !strings.Contains(err.Error(), `not available: status "500"`) {
+		t.Error(err)
 	}
 }
 
@@ -43,6 +73,9 @@ func TestDecodePayload(t *testing.T) {
 		{name: "id of a znode is ignored", in: `{"host":"h","port":80,"haproxy_server_id":3,"id":4}`, want: Backend{Host: "h", Port: 80}},
 		{name: "backup", in: `{"host":"h","port":80,"backup":true}`, want: Backend{Host: "h", Port: 80, Backup: true}},
 		{name: "labels keep their order", in: `{"host":"h","port":80,"labels":{ "z": 1, "a": [2] }}`, want: Backend{Host: "h", Port: 80, Labels: `{"z":1,"a":[2]}`}},
+		{name: "time of the decision", in: `{"host":"h","port":80,"decided_at":1763798400123}`, want: Backend{Host: "h", Port: 80, Decided: 1763798400123}},
+		{name: "no time that counts", in: `{"host":"h","port":80,"decided_at":-5}`, want: Backend{Host: "h", Port: 80}},
+		{name: "no time at all", in: `{"host":"h","port":80,"decided_at":"2026-11-22"}`, want: Backend{Host: "h", Port: 80}},
 		{name: "blablacar up", in: `{"available":true,"host":"h","port":80}`, want: Backend{Host: "h", Port: 80}},
 		{name: "blablacar down", in: `{"available":false,"host":"h","port":80}`, err: "not available"},
 		{name: "empty", in: " ", err: "is empty"},
@@ -64,6 +97,21 @@ func TestDecodePayload(t *testing.T) {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+func TestSamePayloadIsNoMatterOfTheTime(t *testing.T) {
+	one := `{"host":"h","port":80,"name":"n","decided_at":1}`
+	for other, same := range map[string]bool{
+		one: true,
+		`{"host":"h","port":80,"name":"n","decided_at":2}`: true,
+		`{"name":"n","port":"80","host":"h"}`:              true,
+		`{"host":"h","port":81,"name":"n","decided_at":1}`: false,
+		`{"host":"h"`: false,
+	} {
+		if SamePayload([]byte(one), []byte(other)) != same || SamePayload([]byte(other), []byte(one)) != same {
+			t.Errorf("%s and %s: want the same: %v", one, other, same)
+		}
 	}
 }
 

@@ -38,8 +38,9 @@ type Watcher interface {
 }
 
 // Check looks once at a local service. nil means healthy, an error is the
-// reason why not. The deadline is ctx's alone. A Check keeps no state between
-// calls, but for connections, and is called by one goroutine at a time.
+// reason why not; a Degraded (AsDegraded finds it) lowers the weight instead.
+// The deadline is ctx's alone. A Check keeps no state between calls, but for
+// connections, and is called by one goroutine at a time.
 type Check interface {
 	Check(ctx context.Context) error
 }
@@ -49,6 +50,21 @@ type Check interface {
 type Registration struct {
 	Up      bool
 	Backend Backend
+	// Reason is why the service is not available; empty while it is.
+	Reason string
+	// Exposed registrations say whether the service is available, for readers
+	// who know the word, and stand (Up) also while it is not.
+	Exposed bool
+}
+
+// Expose returns the registration for a registry in which also those services
+// stand that are not available.
+func (r Registration) Expose() Registration {
+	if !r.Up && r.Reason == "" {
+		r.Reason = "down"
+	}
+	r.Up, r.Exposed = true, true
+	return r
 }
 
 // Reporter makes a registration true in one registry. Report is called on
