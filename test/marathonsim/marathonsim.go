@@ -39,10 +39,15 @@ type Request struct {
 	Path, Query, Auth, Accept string
 }
 
+// New makes a simulator that somebody else serves.
+func New() *Sim {
+	return &Sim{apps: map[string]map[string]any{}, flying: map[string]int{}, streams: map[*conn]struct{}{}}
+}
+
 // Start runs a simulator until the test ends.
 func Start(t testing.TB) *Sim {
 	t.Helper()
-	s := &Sim{apps: map[string]map[string]any{}, flying: map[string]int{}, streams: map[*conn]struct{}{}}
+	s := New()
 	web := httptest.NewServer(s)
 	s.URL = web.URL
 	t.Cleanup(func() {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,28 +17,67 @@ import (
 // 200 ms to 60 s are granted). extra lines go into its zoo.cfg.
 func ZooKeeper(tb testing.TB, extra ...string) *Process {
 	tb.Helper()
+	return launch(tb, zooKeeper(tb, FreePort(tb), extra))
+}
+
+// ZooKeeperEnsemble starts an ensemble of n servers.
+func ZooKeeperEnsemble(tb testing.TB, n int) []*Process {
+	tb.Helper()
+	extra := []string{"initLimit=100", "syncLimit=20"}
+	for i := range n {
+		extra = append(extra, fmt.Sprintf("server.%d=127.0.0.1:%d:%d", i+1, FreePort(tb), FreePort(tb)))
+	}
+	var all []*Process
+	for i := range n {
+		p := zooKeeper(tb, FreePort(tb), extra)
+		if err := os.MkdirAll(filepath.Join(p.Dir, "data"), 0o755); err != nil {
+			tb.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(p.Dir, "data", "myid"), []byte(strconv.Itoa(i+1)), 0o644); err != nil {
+			tb.Fatal(err)
+		}
+		all = append(all, join(tb, p))
+	}
+	for _, p := range all {
+		p.awaitReady()
+	}
+	return all
+}
+
+// join launches a member. It answers when a quorum is there, so it cannot be
+// waited for before the others have been started.
+func join(tb testing.TB, p *Process) *Process {
+	ready := p.ready
+	p.ready = func(string) error { return nil }
+	p = launch(tb, p)
+	p.ready = ready
+	return p
+}
+
+func zooKeeper(tb testing.TB, port int, extra []string) *Process {
+	tb.Helper()
 	java := need(tb, "default-jre-headless", "java")
 	jar := "/usr/share/java/zookeeper.jar"
 	if _, err := os.Stat(jar); err != nil {
 		Missing(tb, "zookeeper")
 	}
+	jar += ":/usr/share/java/netty-codec.jar" // its manifest misses that one, which a server with TLS needs
 	dir := tb.TempDir()
-	addr := fmt.Sprintf("127.0.0.1:%d", FreePort(tb))
 	cfg := fmt.Sprintf("tickTime=100\nminSessionTimeout=200\nmaxSessionTimeout=60000\ndataDir=%s\n"+
-		"clientPortAddress=127.0.0.1\nclientPort=%s\nmaxClientCnxns=0\nadmin.enableServer=false\n"+
+		"clientPortAddress=127.0.0.1\nclientPort=%d\nmaxClientCnxns=0\nadmin.enableServer=false\n"+
 		"4lw.commands.whitelist=*\nforceSync=no\n%s\n",
-		filepath.Join(dir, "data"), strings.TrimPrefix(addr, "127.0.0.1:"), strings.Join(extra, "\n"))
+		filepath.Join(dir, "data"), port, strings.Join(extra, "\n"))
 	file := filepath.Join(dir, "zoo.cfg")
 	if err := os.WriteFile(file, []byte(cfg), 0o644); err != nil {
 		tb.Fatal(err)
 	}
-	return launch(tb, &Process{
-		Addr: addr, Dir: dir, name: "zookeeper", ready: zooKeeperServes,
+	return &Process{
+		Addr: fmt.Sprintf("127.0.0.1:%d", port), Dir: dir, name: "zookeeper", ready: zooKeeperServes,
 		argv: []string{
 			java, "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", jar,
 			"org.apache.zookeeper.server.quorum.QuorumPeerMain", file,
 		},
-	})
+	}
 }
 
 // zooKeeperServes asks for the server's state: it accepts before it serves.

@@ -1,5 +1,5 @@
 // Package servers starts the real servers that tests need (HAProxy, ZooKeeper,
-// etcd, from Debian's packages) as processes of their own in the test's
+// etcd, databases, from Debian's packages) as processes of their own in the test's
 // scratch folder, and stops them with the test. Where a program is missing the
 // test is skipped, unless REQUIRE_SERVERS is set: then it fails.
 //
@@ -39,6 +39,8 @@ type Process struct {
 	argv  []string
 	env   []string
 	ready func(addr string) error
+	slow  bool                // takes longer to start than Deadline on a busy machine
+	user  *syscall.Credential // nil = as the test
 
 	cmd  *exec.Cmd
 	gone chan struct{}
@@ -56,7 +58,7 @@ func (p *Process) Start() {
 	p.cmd.Env = append(os.Environ(), p.env...)
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = p.Dir, logFile, logFile
 	// The server must not outlive a test binary that is killed, nor get the terminal's ctrl-C.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true, Credential: p.user}
 	if err := p.cmd.Start(); err != nil {
 		p.tb.Fatalf("%s: %v", p.name, err)
 	}
@@ -68,10 +70,24 @@ func (p *Process) Start() {
 	p.awaitReady()
 }
 
+// Launch starts the server without waiting for an answer, as for a member of an
+// ensemble that has none to give alone.
+func (p *Process) Launch() {
+	p.tb.Helper()
+	ready := p.ready
+	p.ready = func(string) error { return nil }
+	p.Start()
+	p.ready = ready
+}
+
 func (p *Process) awaitReady() {
 	p.tb.Helper()
 	var last error
-	for end := time.Now().Add(Deadline); time.Now().Before(end); {
+	limit := Deadline
+	if p.slow {
+		limit *= 4
+	}
+	for end := time.Now().Add(limit); time.Now().Before(end); {
 		if last = p.ready(p.Addr); last == nil {
 			return
 		}
@@ -100,6 +116,14 @@ func (p *Process) end(sig syscall.Signal) {
 	case <-time.After(Deadline):
 		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 		<-p.gone
+	}
+}
+
+// Wipe takes what the stopped server has stored: the next start finds nothing.
+func (p *Process) Wipe() {
+	p.tb.Helper()
+	if err := os.RemoveAll(filepath.Join(p.Dir, "data")); err != nil {
+		p.tb.Fatal(err)
 	}
 }
 
@@ -206,13 +230,19 @@ func FreePort(tb testing.TB) int {
 // last error at the deadline.
 func Eventually(tb testing.TB, condition func() error) {
 	tb.Helper()
+	Within(tb, Deadline, condition)
+}
+
+// Within is Eventually with a deadline of its own, for what is much work.
+func Within(tb testing.TB, limit time.Duration, condition func() error) {
+	tb.Helper()
 	var err error
-	for end := time.Now().Add(Deadline); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if err = condition(); err == nil {
 			return
 		}
 	}
-	tb.Fatalf("still not so after %v: %v", Deadline, err)
+	tb.Fatalf("still not so after %v: %v", limit, err)
 }
 
 // Run runs a command to its end and returns its output.

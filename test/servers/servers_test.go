@@ -20,6 +20,13 @@ func TestZooKeeperComesBackOnTheSamePort(t *testing.T) {
 	p.Start()
 }
 
+func TestEnsembleLivesWithoutAMember(t *testing.T) {
+	all := ZooKeeperEnsemble(t, 3)
+	all[0].Stop()
+	Eventually(t, func() error { return zooKeeperServes(all[1].Addr) })
+	all[0].Start()
+}
+
 func TestEtcdComesBackOnTheSamePort(t *testing.T) {
 	p := Etcd(t)
 	p.Stop()
