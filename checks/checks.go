@@ -12,8 +12,15 @@ import (
 	"time"
 
 	"smartstack/checks/base"
+	"smartstack/checks/dns"
+	"smartstack/checks/exec"
+	"smartstack/checks/grpc"
 	"smartstack/checks/http"
+	"smartstack/checks/mysql"
 	"smartstack/checks/noop"
+	"smartstack/checks/postgres"
+	"smartstack/checks/rabbitmq"
+	"smartstack/checks/redis"
 	"smartstack/checks/tcp"
 	"smartstack/internal/config"
 	"smartstack/internal/service"
@@ -22,10 +29,19 @@ import (
 // kinds is the complete list.
 func kinds() map[string]kind {
 	return map[string]kind{
-		"base": use(base.New, func(o *base.Options) target { return target{&o.Host, &o.Port} }),
-		"http": use(http.New, func(o *http.Options) target { return target{&o.Host, &o.Port} }),
-		"noop": use(noop.New, func(o *noop.Options) target { return target{&o.Host, &o.Port} }),
-		"tcp":  use(tcp.New, func(o *tcp.Options) target { return target{&o.Host, &o.Port} }),
+		"all":      {build: buildGroup(all), options: groupOptions{}},
+		"any":      {build: buildGroup(anyOf), options: groupOptions{}},
+		"base":     use(base.New, func(o *base.Options) target { return target{&o.Host, &o.Port, &o.Timeout} }),
+		"dns":      use(dns.New, func(o *dns.Options) target { return target{&o.Host, &o.Port, &o.Timeout} }),
+		"exec":     use(exec.New, func(o *exec.Options) target { return target{&o.Host, &o.Port, &o.Timeout} }),
+		"grpc":     use(grpc.New, func(o *grpc.Options) target { return target{&o.Host, &o.Port, &o.Timeout} }),
+		"http":     use(http.New, func(o *http.Options) target { return target{&o.Host, &o.Port, &o.Timeout} }),
+		"mysql":    use(mysql.New, func(o *mysql.Options) target { return target{&o.Host, &o.Port, &o.Timeout} }),
+		"noop":     use(noop.New, func(o *noop.Options) target { return target{&o.Host, &o.Port, &o.Timeout} }),
+		"postgres": use(postgres.New, func(o *postgres.Options) target { return target{&o.Host, &o.Port, &o.Timeout} }),
+		"rabbitmq": use(rabbitmq.New, func(o *rabbitmq.Options) target { return target{&o.Host, &o.Port, &o.Timeout} }),
+		"redis":    use(redis.New, func(o *redis.Options) target { return target{&o.Host, &o.Port, &o.Timeout} }),
+		"tcp":      use(tcp.New, func(o *tcp.Options) target { return target{&o.Host, &o.Port, &o.Timeout} }),
 	}
 }
 
@@ -64,6 +80,9 @@ type common struct {
 	Module string `cfg:"module" doc:"Ruby library of the original; not used."`
 	Rise   int    `cfg:"rise" default:"1" doc:"Successes in a row until the check counts as up."`
 	Fall   int    `cfg:"fall" default:"1" doc:"Failures in a row until the check counts as down."`
+
+	OnlyDegrades   bool `cfg:"only_degrades" default:"false" doc:"A failure lowers the weight to degraded_weight, instead of taking the service out."`
+	DegradedWeight int  `cfg:"degraded_weight" default:"50" doc:"Weight while the check says degraded, in percent of the service's weight, 1 to 99."`
 }
 
 // Validate is called by the decoder.
@@ -74,13 +93,16 @@ func (c *common) Validate(n *config.Node, r *config.Report) {
 	if c.Fall < 1 {
 		r.Fault(n.Get("fall"), "want at least 1, got %d", c.Fall)
 	}
+	if c.DegradedWeight < 1 || c.DegradedWeight > 99 {
+		r.Fault(n.Get("degraded_weight"), "want 1 to 99 percent, got %d", c.DegradedWeight)
+	}
 }
 
 // New builds the check that n describes. Faults go to r; when there are any
 // the result is not to be used.
 func New(n *config.Node, p Parent, log *slog.Logger, r *config.Report) Built {
 	name := n.Get("type").Text()
-	k, ok := kinds()[name]
+	k, ok := kinds()[inOurWords(name, n)]
 	if !ok {
 		var c struct {
 			common
@@ -97,8 +119,9 @@ func New(n *config.Node, p Parent, log *slog.Logger, r *config.Report) Built {
 
 // target is where a check's options say where to look.
 type target struct {
-	host *string
-	port *int
+	host    *string
+	port    *int
+	timeout *config.Seconds
 }
 
 // kind is one type of check.
@@ -133,7 +156,7 @@ func use[O any, C check](build func(O, *slog.Logger) (C, error), where func(*O) 
 			r.Fault(n, "%v", err)
 			return Built{}
 		}
-		b := Built{Name: o.Name, Check: c, Timeout: c.Timeout(), Rise: o.Rise, Fall: o.Fall}
+		b := Built{Name: o.Name, Check: o.weigh(c), Timeout: c.Timeout(), Rise: o.Rise, Fall: o.Fall}
 		if named, ok := any(c).(interface{ Name() string }); ok {
 			b.Name = named.Name()
 		} else if b.Name == "" {

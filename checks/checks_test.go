@@ -39,6 +39,11 @@ func TestNew(t *testing.T) {
 			`{"type":"http","uri":"/health","name":"ignored as in the original","port":81,"ssl":true,"read_timeout":1}`,
 			Built{Name: "http-10.0.0.1:81/health", Timeout: 1400 * time.Millisecond, Rise: 1, Fall: 1},
 		},
+		{`{"type":"sql","driver":"postgres","user":"u","dbname":"d","request":"SELECT 2"}`, Built{Name: "web sql-10.0.0.1:8080", Timeout: time.Second, Rise: 1, Fall: 1}},
+		{`{"type":"sql","user":"u"}`, Built{Name: "web sql-10.0.0.1:8080", Timeout: time.Second, Rise: 1, Fall: 1}},
+		{`{"type":"postgresql","user":"u"}`, Built{Name: "web postgresql-10.0.0.1:8080", Timeout: time.Second, Rise: 1, Fall: 1}},
+		{`{"type":"amqp","port":5672}`, Built{Name: "web amqp-10.0.0.1:5672", Timeout: time.Second, Rise: 1, Fall: 1}},
+		{`{"type":"redis","db":3}`, Built{Name: "web redis-10.0.0.1:8080", Timeout: 100 * time.Millisecond, Rise: 1, Fall: 1}},
 		{`{"type":"noop"}`, Built{Name: "web noop-10.0.0.1:8080", Timeout: time.Second, Rise: 1, Fall: 1}},
 		{`{"type":"base","timeout":1}`, Built{Name: "web base-10.0.0.1:8080", Timeout: time.Second, Rise: 1, Fall: 1}},
 	} {
@@ -59,7 +64,7 @@ func TestNew(t *testing.T) {
 func TestFaults(t *testing.T) {
 	for _, tc := range []struct{ text, want string }{
 		{`{}`, "\"type\" is required"},
-		{`{"type":"http2"}`, `"http2" is no check; want one of base, `},
+		{`{"type":"http2"}`, `"http2" is no check; want one of all, any, base, `},
 		{`{"type":"http"}`, `"uri" is required`},
 		{`{"type":"tcp","rise":0}`, "rise: want at least 1, got 0"},
 		{`{"type":"tcp","fall":-1}`, "fall: want at least 1, got -1"},

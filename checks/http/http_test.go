@@ -37,7 +37,7 @@ const (
 func options(addr string) Options {
 	host, port, _ := net.SplitHostPort(addr)
 	n, _ := strconv.Atoi(port)
-	return Options{Host: host, Port: n, URI: "/health", Timeout: plenty, OpenTimeout: plenty, SSLTimeout: plenty}
+	return Options{Host: host, Port: n, URI: "/health", Timeout: plenty, OpenTimeout: plenty, SSLTimeout: plenty, MaxResponse: 1 << 20}
 }
 
 func build(t *testing.T, o Options) *Check {
@@ -124,7 +124,7 @@ func TestRequest(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			o := options("10.0.0.1:81")
 			tc.edit(&o)
-			if got := string(build(t, o).request); !strings.Contains(got, tc.want) {
+			if got := string(build(t, o).first.request); !strings.Contains(got, tc.want) {
 				t.Errorf("request %q does not contain %q", got, tc.want)
 			}
 		})
@@ -325,7 +325,7 @@ func TestNewConnectionEachTime(t *testing.T) {
 }
 
 func TestTimeoutCoversAllSteps(t *testing.T) {
-	o := Options{Host: "h", Port: 1, Timeout: config.Seconds(time.Second), OpenTimeout: config.Seconds(2 * time.Second), SSLTimeout: config.Seconds(4 * time.Second)}
+	o := Options{Host: "h", Port: 1, URI: "/", MaxResponse: 1, Timeout: config.Seconds(time.Second), OpenTimeout: config.Seconds(2 * time.Second), SSLTimeout: config.Seconds(4 * time.Second)}
 	if got := build(t, o).Timeout(); got != 3*time.Second {
 		t.Errorf("plain: %v", got)
 	}
@@ -343,6 +343,9 @@ func FuzzAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c := build(t, options("127.0.0.1:80"))
 		c.o.Expect = "x"
-		_ = c.answer(bufio.NewReader(strings.NewReader(string(data))))
+		next, err := c.answer(c.first, bufio.NewReader(strings.NewReader(string(data))), true)
+		if err == nil && next != "" {
+			_, _ = c.follow(c.first, next)
+		}
 	})
 }

@@ -14,7 +14,10 @@ import (
 
 	"go.uber.org/goleak"
 
+	"smartstack/checks/checktest"
+	"smartstack/internal/checkconn"
 	"smartstack/internal/config"
+	"smartstack/internal/service"
 	"smartstack/test/servers"
 )
 
@@ -43,6 +46,19 @@ func listen(t *testing.T, network, addr string) net.Listener {
 }
 
 func port(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
+
+func TestContract(t *testing.T) {
+	sock := filepath.Join(t.TempDir(), "s")
+	listen(t, "unix", sock)
+	checktest.Run(t, checktest.Subject{
+		New: func(t *testing.T, target checkconn.Target) service.Check {
+			return build(t, Options{Host: target.Host, Port: target.Port, Socket: target.Socket})
+		},
+		Healthy:     listen(t, "tcp4", "127.0.0.1:0").Addr().String(),
+		Socket:      sock,
+		ConnectOnly: true,
+	})
+}
 
 func TestUp(t *testing.T) {
 	type up struct {

@@ -1,0 +1,133 @@
+// Package grpc checks a gRPC server by the health protocol that all of them
+// share (grpc.health.v1): healthy is SERVING.
+//
+//	{"type": "grpc", "port": 9000}
+//	{"type": "grpc", "grpc_service": "shop.Basket", "ssl": true, "ssl_ca_file": "/etc/ssl/our.pem"}
+package grpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"smartstack/internal/checkconn"
+	"smartstack/internal/config"
+)
+
+// Options are the check's keys.
+type Options struct {
+	checkconn.Target
+	Service  string             `cfg:"grpc_service" doc:"Name of the service to ask for; empty for the server as a whole."`
+	Metadata config.Map[string] `cfg:"headers" doc:"Metadata of the request, such as authorization."`
+	TLS      checkconn.TLS      `cfg:",inline"`
+	Timeout  config.Seconds     `cfg:"timeout" default:"1" doc:"Time for all of the check, in seconds."`
+}
+
+// Check is one gRPC check.
+type Check struct {
+	o        Options
+	metadata metadata.MD
+	dialer   *checkconn.Dialer
+}
+
+// New returns a check; it does not touch the network.
+func New(o Options, _ *slog.Logger) (*Check, error) {
+	dialer, err := checkconn.NewDialer(o.Target, o.TLS)
+	if err != nil {
+		return nil, err
+	}
+	if o.Timeout <= 0 {
+		return nil, errors.New("timeout: want more than 0 seconds")
+	}
+	c := &Check{o: o, metadata: metadata.MD{}, dialer: dialer}
+	for _, h := range o.Metadata {
+		c.metadata.Append(h.Key, h.Value)
+	}
+	return c, nil
+}
+
+// Timeout is the longest that Check takes.
+func (c *Check) Timeout() time.Duration { return c.o.Timeout.Duration() }
+
+// Check asks once on a new connection.
+func (c *Check) Check(ctx context.Context) error {
+	// Connected before the library has its say: it would try again and again,
+	// and hide why it cannot.
+	conn, err := c.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	client, err := grpc.NewClient("passthrough:///"+c.authority(),
+		grpc.WithTransportCredentials(insecure.NewCredentials()), // the connection has its TLS already
+		grpc.WithContextDialer(once(conn)),
+		grpc.WithDisableRetry(), grpc.WithDisableServiceConfig(), grpc.WithNoProxy(),
+		grpc.WithUserAgent("nerve"),
+	)
+	if err != nil {
+		return fmt.Errorf("grpc: %w", err)
+	}
+	defer client.Close()
+	request := &grpc_health_v1.HealthCheckRequest{Service: c.o.Service}
+	answer, err := grpc_health_v1.NewHealthClient(client).Check(metadata.NewOutgoingContext(ctx, c.metadata), request)
+	if err != nil {
+		return checkconn.Ended(ctx, c.explain(err))
+	}
+	if s := answer.GetStatus(); s != grpc_health_v1.HealthCheckResponse_SERVING {
+		return fmt.Errorf("the service %q says %s", c.o.Service, s)
+	}
+	return nil
+}
+
+func (c *Check) connect(ctx context.Context) (*checkconn.Conn, error) {
+	conn, err := c.dialer.Plain(ctx)
+	if err != nil || !c.dialer.Secured() {
+		return conn, err
+	}
+	return c.dialer.Secure(ctx, conn, "h2")
+}
+
+// authority is what the request says it is for.
+func (c *Check) authority() string {
+	if c.o.Socket != "" {
+		return "localhost"
+	}
+	return c.dialer.Address()
+}
+
+// once hands out the one connection, and none after it.
+func once(conn net.Conn) func(context.Context, string) (net.Conn, error) {
+	ready := make(chan net.Conn, 1)
+	ready <- conn
+	return func(context.Context, string) (net.Conn, error) {
+		select {
+		case c := <-ready:
+			return c, nil
+		default:
+			return nil, errors.New("the connection is broken")
+		}
+	}
+}
+
+// explain says in words what the codes mean here.
+func (c *Check) explain(err error) error {
+	switch s := status.Convert(err); s.Code() {
+	case codes.NotFound:
+		return fmt.Errorf("the server does not know the service %q: %s", c.o.Service, strconv.Quote(s.Message()))
+	case codes.Unimplemented:
+		return fmt.Errorf("the server does not offer grpc.health.v1: %s", strconv.Quote(s.Message()))
+	default:
+		return fmt.Errorf("the server answers %s: %s", s.Code(), strconv.Quote(s.Message()))
+	}
+}
