@@ -1,0 +1,80 @@
+package consulconn
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+
+	"smartstack/internal/mailbox"
+)
+
+// Pool holds one follower for each target in use. It may be used from any
+// goroutine. Make it with NewPool.
+type Pool struct {
+	log       *slog.Logger
+	dial      dialer
+	mu        sync.Mutex // guards followers, and users of each
+	followers map[Target]*follower
+}
+
+// NewPool makes an empty pool; it does no I/O.
+func NewPool(log *slog.Logger) *Pool {
+	return &Pool{log: log, dial: (&net.Dialer{Timeout: dialLimit}).DialContext, followers: map[Target]*follower{}}
+}
+
+// Subscription is one reader's share in a query. It is used by one goroutine.
+type Subscription struct {
+	pool     *Pool
+	follower *follower
+	query    Query
+	pace     Pace
+	from     uint64  // the follower's: the first read whose answer will do
+	seen     *Answer // the follower's: what was delivered last
+	*mailbox.Inbox[*Answer, error]
+}
+
+// Subscribe asks for the answers to q. It does no I/O itself. What is known
+// already is delivered at once, unless afresh asks for an answer that was read
+// from now on.
+func (p *Pool) Subscribe(t Target, q Query, pace Pace, afresh bool) *Subscription {
+	s := &Subscription{pool: p, query: q, pace: pace.withDefaults(), Inbox: mailbox.NewInbox[*Answer](errNotYet)}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.follower = p.followers[t]
+	if s.follower == nil {
+		s.follower = startFollower(t, p.dial, p.log)
+		p.followers[t] = s.follower
+	}
+	s.follower.users++
+	s.follower.commands <- command{sub: s, afresh: afresh}
+	return s
+}
+
+var errNotYet = errors.New("no answer yet")
+
+// Close ends the subscription. The last one of a target ends its follower and
+// its queries, and returns when all its goroutines have ended.
+func (s *Subscription) Close() {
+	p := s.pool
+	p.mu.Lock()
+	f := s.follower
+	f.commands <- command{sub: s, remove: true}
+	f.users--
+	last := f.users == 0
+	if last {
+		delete(p.followers, f.target)
+	}
+	p.mu.Unlock()
+	if last {
+		f.stop()
+		<-f.done
+	}
+}
+
+// command adds or removes a subscription.
+type command struct {
+	sub    *Subscription
+	afresh bool
+	remove bool
+}
