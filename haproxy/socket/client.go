@@ -24,6 +24,9 @@ const (
 	keptBuffer        = 1 << 16 // a larger one is given back after a call
 	// maxReply bounds one reply; show stat of 10,000 servers has about 6 MB.
 	maxReply = 128 << 20
+	// longestSilence is how long nothing may come or go: HAProxy answers at once,
+	// but a long answer takes its time.
+	longestSilence = 3 * time.Second
 	// defaultDeadline bounds a call whose context has no deadline.
 	defaultDeadline = 10 * time.Second
 )
@@ -40,10 +43,13 @@ type Client struct {
 	buf      []byte // received; what is before read was handed out
 	read     int
 	maxReply int
+	silence  time.Duration
 }
 
 // New returns a client for the socket at path, without connecting.
-func New(path string) *Client { return &Client{path: path, maxReply: maxReply} }
+func New(path string) *Client {
+	return &Client{path: path, maxReply: maxReply, silence: longestSilence}
+}
 
 // Path returns the socket's path.
 func (c *Client) Path() string { return c.path }
@@ -176,8 +182,9 @@ func dialHint(err error) string {
 // kernel's buffers hold. sent tells whether HAProxy may have seen a command.
 func (c *Client) exchange(ctx context.Context, cmds []string) (replies []string, sent bool, err error) {
 	conn := c.conn
-	deadline, _ := ctx.Deadline()
-	_ = conn.SetDeadline(deadline)
+	if err := c.wait(ctx); err != nil {
+		return nil, false, explain(ctx, err)
+	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	replies = make([]string, 0, len(cmds))
@@ -192,13 +199,16 @@ func (c *Client) exchange(ctx context.Context, cmds []string) (replies []string,
 				flying += len(cmds[written]) + 1
 				written++
 			}
+			if err := c.wait(ctx); err != nil {
+				return replies, sent, explain(ctx, err)
+			}
 			n, err := conn.Write(chunk)
 			sent = sent || n > 0
 			if err != nil {
 				return replies, sent, explain(ctx, err)
 			}
 		}
-		reply, err := c.reply()
+		reply, err := c.reply(ctx)
 		if err != nil {
 			return replies, sent, explain(ctx, err)
 		}
@@ -215,8 +225,19 @@ func (c *Client) exchange(ctx context.Context, cmds []string) (replies []string,
 	return replies, sent, nil
 }
 
+// wait prepares for something that must come or go before the silence is too
+// long. When ctx ends it is cut short by exchange.
+func (c *Client) wait(ctx context.Context) error {
+	until := time.Now().Add(c.silence)
+	if end, ok := ctx.Deadline(); ok && end.Before(until) {
+		until = end
+	}
+	_ = c.conn.SetDeadline(until)
+	return ctx.Err() // it may have ended just before
+}
+
 // reply reads up to the next mark.
-func (c *Client) reply() (string, error) {
+func (c *Client) reply(ctx context.Context) (string, error) {
 	for from := c.read; ; {
 		if i := bytes.Index(c.buf[from:], []byte(mark)); i >= 0 {
 			text := bytes.TrimRight(c.buf[c.read:from+i], "\n")
@@ -230,6 +251,9 @@ func (c *Client) reply() (string, error) {
 		if len(c.buf) == cap(c.buf) {
 			from -= c.read
 			c.makeRoom()
+		}
+		if err := c.wait(ctx); err != nil {
+			return "", err
 		}
 		n, err := c.conn.Read(c.buf[len(c.buf):cap(c.buf)])
 		c.buf = c.buf[:len(c.buf)+n]

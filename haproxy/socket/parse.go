@@ -88,6 +88,7 @@ func (a Admin) Forced() bool { return a&(ForcedMaint|ForcedDrain) != 0 }
 // ServerState is one line of show servers state.
 type ServerState struct {
 	Backend, Name string
+	BackendID     int
 	ID            int
 	Addr          string // address without brackets; empty = a socket, or not resolved
 	Port          int
@@ -96,10 +97,19 @@ type ServerState struct {
 	Up            bool   // running or starting, whatever its weight
 	Admin         Admin
 	Checked       bool // it has a health check, running or not
+	CheckOff      bool // it has one that is not running
+	AgentOff      bool // the same of an agent check
+	AutoID        bool // HAProxy has chosen the id: the line asked for none
 }
 
-// checkConfigured is the bit of srv_check_state that says that there is one.
-const checkConfigured = 0x02
+// The bits of srv_check_state and srv_agent_state that say that there is a check,
+// and that it is running.
+const (
+	checkConfigured = 0x02
+	checkEnabled    = 0x04
+)
+
+func isOff(state int) bool { return state&(checkConfigured|checkEnabled) == checkConfigured }
 
 // ParseServersState reads the reply to show servers state. A backend that does
 // not exist is ErrNoBackend.
@@ -114,7 +124,7 @@ func ParseServersState(text string) ([]ServerState, error) {
 	header, rest, _ := strings.Cut(rest, "\n")
 	h := newHeader(strings.Fields(strings.TrimPrefix(header, "#")))
 	get := h.columns("be_name", "srv_id", "srv_name", "srv_addr", "srv_op_state", "srv_admin_state",
-		"srv_uweight", "srv_fqdn", "srv_port", "srv_check_state")
+		"srv_uweight", "srv_fqdn", "srv_port", "srv_check_state", "srv_f_forced_id", "be_id", "srv_agent_state")
 	if get == nil {
 		return nil, fmt.Errorf("show servers state: a column is missing from %.200q", header)
 	}
@@ -164,6 +174,7 @@ func serverState(f []string, at []int) (ServerState, error) {
 	s := ServerState{
 		Backend: f[at[0]], ID: number(1), Name: f[at[2]], Addr: dash(f[at[3]]),
 		Up: op == 1 || op == 2, Admin: Admin(number(5)), Weight: number(6), FQDN: dash(f[at[7]]), Port: number(8), Checked: number(9)&checkConfigured != 0,
+		CheckOff: isOff(number(9)), AgentOff: isOff(number(12)), AutoID: number(10) == 0, BackendID: number(11),
 	}
 	if s.Addr != "" {
 		if _, err := netip.ParseAddr(s.Addr); err != nil {

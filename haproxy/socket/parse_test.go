@@ -20,10 +20,10 @@ func TestParseServersState(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []ServerState{
-		{Backend: "web", Name: "a_127.0.0.1:9001", ID: 1, Addr: "127.0.0.1", Port: 9001, Weight: 1, Checked: true},
-		{Backend: "web", Name: "b", ID: 2, Addr: "127.0.0.1", Port: 9002, Weight: 1, Admin: ForcedMaint | ConfigMaint, Checked: true},
-		{Backend: "ck", Name: "un", ID: 3, Weight: 100, Up: true, Admin: ForcedDrain},
-		{Backend: "ck", Name: "no", ID: 6, Port: 80, Weight: 1, Admin: ResolverMaint, FQDN: "nonexist.invalid"},
+		{Backend: "web", Name: "a_127.0.0.1:9001", BackendID: 3, ID: 1, Addr: "127.0.0.1", Port: 9001, Weight: 1, Checked: true},
+		{Backend: "web", Name: "b", BackendID: 3, ID: 2, Addr: "127.0.0.1", Port: 9002, Weight: 1, Admin: ForcedMaint | ConfigMaint, Checked: true},
+		{Backend: "ck", Name: "un", BackendID: 5, ID: 3, Weight: 100, Up: true, Admin: ForcedDrain},
+		{Backend: "ck", Name: "no", BackendID: 5, ID: 6, Port: 80, Weight: 1, Admin: ResolverMaint, FQDN: "nonexist.invalid"},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Fatal(d)
