@@ -45,7 +45,7 @@ const experimental = "experimental-mode on"
 // send sends commands on one connection and returns a reply to each, fewer on
 // an error.
 func send(ctx context.Context, c *socket.Client, info socket.Info, cmds []string) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTime+time.Duration(len(cmds))*time.Millisecond)
+	ctx, cancel := context.WithTimeout(ctx, longestAnswer+time.Duration(len(cmds))*time.Millisecond)
 	defer cancel()
 	if info.Version == "" || info.AtLeast(2, 5) || !slices.ContainsFunc(cmds, needsExperimental) {
 		return c.Do(ctx, cmds)
@@ -58,9 +58,10 @@ func needsExperimental(cmd string) bool {
 	return strings.HasPrefix(cmd, "add server ") || strings.HasPrefix(cmd, "del server ")
 }
 
-// answerTime bounds a call to the socket, to which each command adds a
-// millisecond.
-const answerTime = 3 * time.Second
+// longestAnswer bounds a call to the socket, to which each command adds a
+// millisecond. One that hangs is given up long before, see socket.Client; show
+// stat of 100,000 servers takes some seconds.
+const longestAnswer = 20 * time.Second
 
 // act carries out a plan: first what adds, then, knowing how that went, what
 // takes away. known learns what was done. An error means that the connection
@@ -80,6 +81,7 @@ func act(ctx context.Context, c *socket.Client, info socket.Info, plan Plan, kno
 		if len(cmds) == 0 {
 			continue
 		}
+		known.journal.flush(known) // what is about to be sent, in case nobody lives to read the replies
 		replies, err := send(ctx, c, info, cmds)
 		a.out.commands += len(replies)
 		at := 0
@@ -90,6 +92,7 @@ func act(ctx context.Context, c *socket.Client, info socket.Info, plan Plan, kno
 			a.judge(p, cmds[at:at+p.count], replies[at:at+p.count])
 			at += p.count
 		}
+		known.journal.flush(known)
 		if err != nil {
 			return a.out, err
 		}
@@ -131,7 +134,9 @@ func (a *actor) part(s *Step, late bool) (cmds []string, trial bool) {
 	switch s.Verb {
 	case VerbAdd:
 		a.known.note(s.Ref, s.Line)
+		a.known.put(s.Ref, outside)
 	case VerbReplace:
+		a.known.replacing(s.Ref)
 		a.known.note(s.Ref, unsureLine)
 		a.known.put(s.Ref, outside)
 	case VerbDrain:

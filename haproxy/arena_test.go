@@ -162,7 +162,11 @@ func newArena(t *testing.T) *arena {
 		p.pool[6].Host, p.pool[7].Host, p.pool[8].Host = "::1", "localhost", "nowhere.invalid"
 		p.pool[9].Name = "a@b/ü"
 		a.world[name] = p
-		a.services = append(a.services, ServiceConfig{Name: name})
+		cfg := ServiceConfig{Name: name}
+		if s%2 == 0 { // with a frontend of its name, as most have
+			cfg.Options.Port, cfg.Options.BindAddress = config.Optional[string]{Set: true, Null: true}, "unix@"+dir+"/"+name
+		}
+		a.services = append(a.services, cfg)
 	}
 	servers.Eventually(t, func() error {
 		a.age(max(quiet, a.apply(servers.Deadline)))
@@ -278,33 +282,11 @@ func (a *arena) bury() {
 			case <-a.life.Load().parked:
 			}
 		}
-		m.publisher.target.release()
+		m.publisher.close()
 		_ = m.runtime.Close()
 	}
 	close(a.life.Load().release)
-	a.noteOut()
-	a.disturbed.Store(true) // servers that it added have ids that no file knows
 	a.out = nil
-}
-
-// noteOut takes servers that are out of rotation when synapse dies as an
-// operator's doing, as the next synapse must: if the file did not yet say that
-// they go, nothing tells who took them out.
-func (a *arena) noteOut() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	c := socket.New(a.sock)
-	defer c.Close()
-	replies, err := c.Do(ctx, []string{"show servers state"})
-	if err != nil {
-		return
-	}
-	states, _ := socket.ParseServersState(replies[0])
-	for i := range states {
-		if states[i].Admin.Forced() {
-			a.operated[ServerRef{states[i].Backend, states[i].Name}] = true
-		}
-	}
 }
 
 // reload makes HAProxy load the file, and waits until it has.
@@ -382,6 +364,10 @@ func (a *arena) age(d time.Duration) {
 	}
 	if m.job == nil {
 		times = append(times, &m.publisher.heldAt)
+		for name, e := range m.publisher.hosts.found {
+			e.until = e.until.Add(-d)
+			m.publisher.hosts.found[name] = e
+		}
 	}
 	for _, p := range m.runtime.procs {
 		times = append(times, &p.nextCompare, &p.nextTend)

@@ -176,7 +176,6 @@ func (a *arena) calm(*rand.Rand) { a.converge() }
 func (a *arena) restartSynapse(rnd *rand.Rand) {
 	a.liftTroubles()
 	if a.out != nil {
-		a.disturbed.Store(a.disturbed.Load() || a.out.memory == nil || a.out.memory.stale) // HAProxy may have ids that no file knows
 		if err := a.out.Close(); err != nil {
 			a.fail("Close: %v", err)
 		}
@@ -325,9 +324,6 @@ func (a *arena) operate(rnd *rand.Rand) {
 	case 5:
 		cmds = thief
 	case 6:
-		if w := d.wants()[r.Server]; w.backup || w.options != "" {
-			return // one of the same name and id with other options cannot be told from ours
-		}
 		cmds = append([]string{"disable server " + r.String(), "del server " + r.String()},
 			"add server "+r.String()+" 127.0.0.1:9", "enable server "+r.String())
 	case 7:
@@ -353,6 +349,9 @@ func (a *arena) editFile(rnd *rand.Rand) {
 		return
 	}
 	a.edited = true
+	if a.out != nil && a.out.memory != nil && a.out.memory.job != nil && a.out.memory.job.step == stepReload {
+		a.guard.set(nil) // HAProxy may be reading the file now, and no one can keep it from what it says
+	}
 	switch rnd.IntN(5) {
 	case 0:
 		text = append(text, "# by hand\n"...)

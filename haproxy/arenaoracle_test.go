@@ -72,6 +72,18 @@ func (d *district) heldBack() bool {
 	return len(wants) > 0
 }
 
+// stranded reports whether none of the servers that are wanted can serve: then
+// those that are gone from the registry are better than none.
+func (d *district) stranded() bool {
+	wants := d.wants()
+	for _, w := range wants {
+		if !w.bad && w.host != "nowhere.invalid" {
+			return false
+		}
+	}
+	return len(wants) > 0
+}
+
 // look asks a HAProxy what it runs.
 func look(a *arena, c *socket.Client) (backends map[string]map[string]running, algo map[string]string, err error) {
 	var replies []string
@@ -210,7 +222,7 @@ func (a *arena) compareRunning(cfg ServiceConfig, d *district, backends map[stri
 		}
 	}
 	for name, s := range is {
-		if _, there := wants[name]; !there {
+		if _, there := wants[name]; !there && !d.stranded() {
 			return fmt.Errorf("%s/%s runs although nobody wants it: %+v", cfg.Name, name, s)
 		}
 	}
@@ -225,6 +237,9 @@ func (a *arena) compareFile(cfg ServiceConfig, d *district, st Stanza, is map[st
 	seen := map[string]bool{}
 	for _, line := range st.lines() {
 		f := strings.Fields(line)
+		if f[0] == "server" && len(f) < 3 {
+			return fmt.Errorf("the file has the line %q", line)
+		}
 		if f[0] != "server" {
 			if !slices.Contains(cfg.Options.Backend, line) {
 				return fmt.Errorf("the file's backend %s has the line %q", cfg.Name, line)
@@ -241,6 +256,7 @@ func (a *arena) compareFile(cfg ServiceConfig, d *district, st Stanza, is map[st
 		got.host, got.options, got.id = host, w.options, w.id
 		got.port, _ = strconv.Atoi(port)
 		id := 0
+		f = append(f, "") // an edited file may end anywhere
 		for i, word := range f {
 			switch word {
 			case "weight":
@@ -332,6 +348,9 @@ func (a *arena) settled() {
 		return
 	}
 	for service, list := range backends {
+		if !a.world[service].here {
+			continue // HAProxy runs an old file: it may go at any time
+		}
 		wants := a.world[service].wants()
 		for name, s := range list {
 			r := ServerRef{service, name}

@@ -3,6 +3,7 @@ package haproxy
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,7 +30,8 @@ type bed struct {
 
 	rev     uint64
 	reloads int
-	failing error // what reloads return
+	failing error                                                        // what reloads return
+	lookup  func(ctx context.Context, host string) ([]netip.Addr, error) // nil = the system's
 }
 
 func newBed(t *testing.T, services ...string) *bed {
@@ -51,7 +53,7 @@ func newBed(t *testing.T, services ...string) *bed {
 func (b *bed) open() {
 	b.t.Helper()
 	b.close()
-	deps := Deps{Host: "host", Env: os.Environ(), Reload: func(context.Context) error {
+	deps := Deps{Host: "host", Env: os.Environ(), Lookup: b.lookup, Reload: func(context.Context) error {
 		b.reloads++
 		return b.failing
 	}}

@@ -92,12 +92,12 @@ func (b *bisection) search(ctx context.Context, group []*Section, refused bool) 
 // try checks the configuration with the holds as they are.
 func (b *bisection) try(ctx context.Context) error {
 	*b.checks++
-	text := withHolds(b.want, b.holds).Render()
-	s, err := b.p.target.stage(text)
+	m := withHolds(b.want, b.holds)
+	s, err := b.p.target.stage(m)
 	if err != nil {
 		return err
 	}
-	_, err = b.p.check(ctx, s.Path(), text)
+	_, err = b.p.check(ctx, s.Path(), m.Render())
 	if discardErr := s.discard(); err == nil {
 		err = discardErr
 	}

@@ -82,7 +82,7 @@ func TestChaos(t *testing.T) {
 	}
 	t.Logf("step %d: %v\n%s", at, err, log)
 	program, log, err = shrink(t, program[:at+1], log, err)
-	t.Fatalf("SEED=%d, shrunk to %d steps %v:\n%v\n%s", seed, len(program), program, err, log)
+	t.Fatalf("SEED=%d, shrunk to %d steps %.2000s:\n%v\n%s", seed, len(program), fmt.Sprint(program), err, log)
 }
 
 // play runs a program from the beginning. It returns the step that failed.
@@ -100,6 +100,9 @@ func play(t *testing.T, program []deed) (at int, log string, err error) {
 			}
 			if a.failed == nil && at%4 == 3 {
 				a.converge()
+			}
+			if at%1000 == 999 {
+				t.Logf("%d steps", at+1)
 			}
 			if a.failed != nil {
 				err, log = a.failed, a.story()

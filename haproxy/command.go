@@ -45,6 +45,9 @@ func (e *commandError) Error() string {
 
 func (e *commandError) Unwrap() error { return e.Err }
 
+// errKilled says that a command took too long.
+var errKilled = errors.New("was killed")
+
 // shellCommand runs line as the originals do, through the shell.
 func shellCommand(ctx context.Context, line string, env []string, limit time.Duration) error {
 	return runCommand(ctx, line, []string{"/bin/sh", "-c", line}, env, limit)
@@ -53,7 +56,7 @@ func shellCommand(ctx context.Context, line string, env []string, limit time.Dur
 // runCommand runs argv in a process group of its own, and kills the whole
 // group when ctx ends or after limit. The error is a *commandError.
 func runCommand(ctx context.Context, line string, argv, env []string, limit time.Duration) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("did not end within %v and was killed", limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("did not end within %v and %w", limit, errKilled))
 	defer cancel()
 	var out keptOutput
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)

@@ -30,7 +30,7 @@ type Composer struct {
 	entries  map[string]*entry
 	names    names
 	preamble []byte
-	stanzas  map[string]Stanza // of the previous file, by title
+	stanzas  map[string]Stanza // of the previous file, by title, while some service may need them
 
 	sharedTop []string // the sifted top-level lines of the shared frontend
 	warnings  []Warning
@@ -151,7 +151,20 @@ func (c *Composer) Compose(s service.Snapshot, now time.Time) Model {
 	if c.options.SharedFrontend != nil {
 		m.SharedFrontend = c.sharedFrontend(m.Sections)
 	}
+	if c.stanzas != nil && !c.mayCarry() {
+		c.stanzas = nil
+	}
 	return m
+}
+
+// mayCarry reports whether there is a service of which nothing is known yet.
+func (c *Composer) mayCarry() bool {
+	for _, e := range c.entries {
+		if e.service == nil || e.service.Origin == service.Unknown {
+			return true
+		}
+	}
+	return false
 }
 
 // NextExpiry tells when Compose must be called again although no snapshot
@@ -220,6 +233,7 @@ func (c *Composer) section(e *entry, svc *service.Service, now time.Time) *Secti
 	sec.Servers = c.serversOf(e, l, func(reason string) {
 		sec.Warnings = append(sec.Warnings, Warning{Service: svc.Name, Section: "server", Reason: reason})
 	})
+	sec.names = namesIn(sec.Servers)
 	text := append(make([]byte, 0, len(l.head)+len(sec.Servers)*128), l.head...)
 	for i := range sec.Servers {
 		text = append(sec.Servers[i].appendLine(append(text, '\t')), '\n')

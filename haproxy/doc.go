@@ -40,5 +40,6 @@
 //
 // A symbolic link in place of the file is followed, and stays. Mode and owner
 // of the file are kept. A file that somebody else has changed is written again,
-// and HAProxy reloaded, because it may have loaded the change.
+// and HAProxy reloaded, because it may have loaded the change; the note
+// .synapse/lock/FILE.ours tells the next run which file it was.
 package haproxy

@@ -64,6 +64,33 @@ func (f *freedIDs) ids() map[int]bool {
 	return ids
 }
 
+// RecallTold tells the Composer, after Recall, what HAProxy was told after the
+// file was written: the ids that servers have there, and those of servers that
+// are leaving.
+func (c *Composer) RecallTold(k *Known) {
+	byBackend := make(map[string]*entry, len(c.entries))
+	for _, e := range c.entries {
+		byBackend[c.previousBackend(e)] = e
+	}
+	for r, line := range k.lines {
+		e, ids := byBackend[r.Backend], idWords(line)
+		if e == nil || len(ids) != 1 {
+			continue
+		}
+		id, err := strconv.Atoi(ids[0])
+		switch {
+		case err != nil:
+		case k.rotation[r] == outside:
+			e.freed.add(r.Server, id)
+		default:
+			if e.recall == nil {
+				e.recall = map[string]int{}
+			}
+			e.recall[r.Server] = id
+		}
+	}
+}
+
 // assignIDs gives each server an id of its own: the one in its options, the one
 // asked for, the one it had, and live servers without any the lowest that is
 // free below limit, one in avoid only when there is no other. Of two that want the same, the first keeps it, live ones

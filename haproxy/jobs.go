@@ -85,20 +85,24 @@ func (m *memory) writeJob() func(context.Context) func(*memory) {
 	p, want, rev, loaded := m.publisher, m.whole, m.snapshot.Rev, m.loaded
 	reloads := m.options.DoReloads
 	return func(ctx context.Context) func(*memory) {
-		done := p.publish(ctx, want, time.Now(), func(next Model) {
-			if reloads && (loaded == nil || len(reasons(*loaded, contentOf(next))) > 0) {
+		done := p.publish(ctx, want, time.Now(), func(next Model) (due bool) {
+			if due = reloads && (loaded == nil || loaded.differs(next)); due {
 				p.target.setDue(true)
 			}
+			return due
 		})
 		canceled := ctx.Err() != nil
-		return func(m *memory) { m.wrote(done, want, rev, canceled, time.Now()) }
+		file := contentOf(done.model)
+		return func(m *memory) { m.wrote(done, &file, want, rev, canceled, time.Now()) }
 	}
 }
 
-// wrote takes over the result of a write.
-func (m *memory) wrote(done published, want Model, rev uint64, canceled bool, now time.Time) {
-	m.struck = done.struck
-	m.want = m.striker.apply(m.whole, m.struck)
+// wrote takes over the result of a write; file is what it says unless there was
+// an error.
+func (m *memory) wrote(done published, file *content, want Model, rev uint64, canceled bool, now time.Time) {
+	m.struck, m.mute = done.struck, done.mute
+	m.want = m.wanted()
+	m.due = m.due || done.due
 	if done.err != nil {
 		if canceled {
 			return
@@ -110,14 +114,20 @@ func (m *memory) wrote(done published, want Model, rev uint64, canceled bool, no
 		return
 	}
 	m.faults.end("file", now)
-	m.foreign = false
+	m.putForeign(done.wrote, file, want, now)
 	m.fileFails, m.fileRetry = 0, time.Time{}
 	noteHeld(m.log, m.held, done.holds)
-	m.written(done.model, rev)
+	m.file, m.fileRev = file, rev
 	m.held = done.holds
 	m.recheck = time.Time{}
-	if len(m.held) > 0 {
+	if len(m.held)+len(m.mute) > 0 {
 		m.recheck = now.Add(recheckAfter)
+	}
+	if m.foreign {
+		m.recheck = m.strange
+	}
+	if done.later {
+		m.recheck = now.Add(askAgain)
 	}
 	if sameModel(m.whole, want) {
 		m.stale, m.fileRev = false, m.snapshot.Rev
@@ -130,10 +140,21 @@ func (m *memory) wrote(done published, want Model, rev uint64, canceled bool, no
 	}
 }
 
-// written takes note of what the file says.
-func (m *memory) written(live Model, rev uint64) {
-	file := contentOf(live)
-	m.file, m.fileRev = &file, rev
+// putForeign takes note that a file which somebody else has written says what we
+// want. At the start that may be what it said all along, as long as registries
+// have not spoken; and when they have and nothing had to be written, nothing had
+// changed.
+func (m *memory) putForeign(wrote bool, file *content, want Model, now time.Time) {
+	carried := slices.ContainsFunc(want.Sections, func(s *Section) bool { return s.Carried })
+	if m.foreign = carried && now.Before(m.strange); m.foreign || m.strange.IsZero() {
+		return
+	}
+	met := m.unsure
+	m.strange, m.unsure = time.Time{}, nil
+	if !wrote && !carried && m.unknown == foreignReason {
+		m.loaded, m.unknown = file, ""
+		m.doubt(met, false, now)
+	}
 }
 
 func (m *memory) count(metric string, ok bool) {
@@ -152,7 +173,7 @@ func (m *memory) reloadReasons() (list []string, notBefore time.Time) {
 	if m.loaded == nil {
 		return []string{m.unknown}, m.oddUntil
 	}
-	list = reasons(m.loadedBeside(), *m.file)
+	list = m.differences()
 	if len(list) > 0 {
 		if !m.downFrom.IsZero() {
 			notBefore = m.downFrom.Add(socketGrace)
@@ -171,23 +192,39 @@ func (m *memory) reloadReasons() (list []string, notBefore time.Time) {
 	return refused, notBefore
 }
 
-// loadedBeside returns what HAProxy has loaded, with the file's text for those
-// services of which HAProxy already has over the socket what is wanted: the
-// file is behind, or the service is in quarantine, and a reload would be a step
-// back.
-func (m *memory) loadedBeside() content {
-	if m.sync == nil || !m.stale && len(m.held) == 0 {
-		return *m.loaded
+// difference is what reasons said of two contents.
+type difference struct {
+	loaded, file *content
+	list         []string
+}
+
+// differences says why HAProxy must load the file. Most of the time neither the
+// one nor the other has changed since it was asked last.
+func (m *memory) differences() []string {
+	if skip := m.isAhead(); skip != nil {
+		return reasons(*m.loaded, *m.file, skip)
 	}
-	ahead := *m.loaded
-	ahead.stanzas = maps.Clone(ahead.stanzas)
+	if m.compared.loaded != m.loaded || m.compared.file != m.file {
+		m.compared = difference{m.loaded, m.file, reasons(*m.loaded, *m.file, nil)}
+	}
+	return m.compared.list
+}
+
+// isAhead tells of which services HAProxy already has over the socket what is
+// wanted though not what the file says: the file is behind, or the service is in
+// quarantine, and a reload would be a step back. nil = of none.
+func (m *memory) isAhead() func(service string) bool {
+	if m.sync == nil || !m.stale && len(m.held) == 0 {
+		return nil
+	}
+	ahead := map[string]bool{}
 	for _, s := range m.want.Sections {
 		file, inFile := m.file.stanzas[s.Service]
-		if text, ok := ahead.stanzas[s.Service]; ok && inFile && sameText(text, s.Text) {
-			ahead.stanzas[s.Service] = file
+		if text, ok := m.loaded.stanzas[s.Service]; ok && inFile && !sameText(text, file) && sameText(text, s.Text) {
+			ahead[s.Service] = true
 		}
 	}
-	return ahead
+	return func(service string) bool { return ahead[service] }
 }
 
 // openRefusals lists what the socket refused, but for services in quarantine:
@@ -227,6 +264,12 @@ func (m *memory) reloadJob() func(context.Context) func(*memory) {
 	}
 }
 
+// settleDue takes note that HAProxy runs what the file says.
+func (m *memory) settleDue() {
+	m.due = false
+	m.publisher.target.setDue(false)
+}
+
 // reloaded takes over the result of a reload. One that failed changes nothing
 // in what HAProxy is taken to run.
 func (m *memory) reloaded(status ReloadStatus, err error, file *content, refused string) {
@@ -250,7 +293,7 @@ func (m *memory) reloaded(status ReloadStatus, err error, file *content, refused
 	}
 	m.asked = refused
 	if !m.stale {
-		m.publisher.target.setDue(false)
+		m.settleDue()
 	}
 	m.log.Info("reloaded HAProxy", "reason", strings.Join(status.Reasons, "; "), "took", fmt.Sprint(status.Took.Round(time.Millisecond)))
 }
@@ -293,6 +336,9 @@ func (m *memory) situation(now time.Time) situation {
 		list, notBefore := m.reloadReasons()
 		if len(list) == 0 {
 			m.faults.drop("reload") // the one that failed is not needed any more
+		}
+		if len(list) == 0 && m.loaded != nil && !s.stale && m.due {
+			m.settleDue()
 		}
 		s.reload, s.notBefore = len(list) > 0 && !m.foreign, later(notBefore, m.waitForBare())
 	}

@@ -61,6 +61,19 @@ func (e *entry) learn(backends service.Set, l *layout, ttl time.Duration, now ti
 	e.servers = merged
 }
 
+// avoided returns the ids that HAProxy may still have for servers that are gone:
+// those of servers that left last, and those of the previous file.
+func (e *entry) avoided() map[int]bool {
+	ids := e.freed.ids()
+	if ids == nil && len(e.recall) > 0 {
+		ids = make(map[int]bool, len(e.recall))
+	}
+	for _, id := range e.recall {
+		ids[id] = true
+	}
+	return ids
+}
+
 // serversOf makes the server lines of the known servers, in the order of the
 // file, and records the ids that they get.
 func (c *Composer) serversOf(e *entry, l *layout, warn func(reason string)) []Server {
@@ -78,7 +91,7 @@ func (c *Composer) serversOf(e *entry, l *layout, warn func(reason string)) []Se
 		}
 		names[i], at[k.server] = k.server, i
 	}
-	assignIDs(claims, l.taken.ids, e.freed.ids(), c.options.MaxServerID, warn)
+	assignIDs(claims, l.taken.ids, e.avoided(), c.options.MaxServerID, warn)
 	for i := range e.servers {
 		e.servers[i].id = servers[i].ID
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -89,6 +90,7 @@ func tend(ctx context.Context, c *socket.Client, info socket.Info, k *Known, rul
 	for i, reply := range replies {
 		k.departed(cmds[i], reply, now)
 	}
+	k.journal.flush(k)
 	return err
 }
 
@@ -136,9 +138,13 @@ func sessionsOf(ctx context.Context, c *socket.Client, info socket.Info, k *Know
 			sessions[r] = 0
 		}
 	}
-	var cmds []string
+	// By number: by name, HAProxy finds the frontend where there is one of the
+	// same name.
+	var cmds, asked []string
 	for _, b := range slices.Sorted(maps.Keys(backends)) {
-		cmds = append(cmds, "show stat "+b+" 4 -1")
+		if number := k.numbers[b]; number > 0 {
+			cmds, asked = append(cmds, "show stat "+strconv.Itoa(number)+" 4 -1"), append(asked, b)
+		}
 	}
 	replies, err := send(ctx, c, info, cmds)
 	if err != nil {
@@ -150,9 +156,8 @@ func sessionsOf(ctx context.Context, c *socket.Client, info socket.Info, k *Know
 		case err != nil && strings.HasPrefix(reply, "No such proxy"):
 			continue // and its servers are gone with it
 		case err != nil: // they are there for all that we know
-			backend, _, _ := strings.Cut(strings.TrimPrefix(cmds[i], "show stat "), " ")
 			for r := range k.leaving {
-				if r.Backend == backend {
+				if r.Backend == asked[i] {
 					sessions[r] = 1
 				}
 			}

@@ -48,7 +48,7 @@ func TestAStrangeReplyDoesNotForgetALeavingServer(t *testing.T) {
 	r.sync(less)
 	m.fault.Store("refuse")
 	m.seen.Store(func(cmd string) {
-		if strings.HasPrefix(cmd, "show stat web") {
+		if strings.HasPrefix(cmd, "show stat ") {
 			m.countdown.Store(1)
 		}
 	})
@@ -65,5 +65,24 @@ func TestAStrangeReplyDoesNotForgetALeavingServer(t *testing.T) {
 	r.tendNow()
 	if res := r.sync(less); res.Leaving != 0 {
 		t.Fatalf("a backend that is gone: %+v", res)
+	}
+}
+
+// HAProxy's show stat finds the frontend where it is asked for a backend of the
+// same name.
+func TestADrainedServerIsDeletedBesideAFrontendOfItsName(t *testing.T) {
+	web := runSection("web", nil, srv("a", "127.0.0.1:9", 1, ""), srv("b", "127.0.0.1:9", 2, ""))
+	without := runSection("web", nil, web.Servers[0])
+	r := newRig(t, nil, web)
+	front := "\nfrontend web\n\tbind unix@" + r.dir + "/web\n\tdefault_backend web\n"
+	web.Text, without.Text = append([]byte(front), web.Text...), append([]byte(front), without.Text...)
+	r.write(web)
+	r.restart()
+	r.sync(web)
+	r.sync(without)
+	r.tendNow()
+	r.sync(without)
+	if _, there := r.states("web")["b"]; there {
+		t.Errorf("b is still there: %+v", r.states("web"))
 	}
 }

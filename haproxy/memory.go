@@ -1,6 +1,7 @@
 package haproxy
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -35,15 +36,19 @@ type memory struct {
 
 	snapshot service.Snapshot
 	whole    Model // made from snapshot
-	want     Model // whole without the servers that HAProxy refuses
+	want     Model // whole without the servers that HAProxy refuses, see wanted
 	struck   strikes
 	striker  striker
+	mute     startWords
+	muter    muter
 	expires  time.Time
 	pending  pending
 
 	publisher *publisher
-	stale     bool // the file may not say what want says
-	foreign   bool // somebody else has written the file, and we have not yet written it again
+	due       bool      // the note stands that HAProxy is yet to load the file
+	stale     bool      // the file may not say what want says
+	foreign   bool      // somebody else has written the file, and we have not yet written it again
+	strange   time.Time // until when a file that was foreign at the start waits for what registries say of it
 	lastWrite time.Time
 	fileRetry time.Time
 	fileFails int
@@ -53,8 +58,10 @@ type memory struct {
 	recheck   time.Time
 
 	loaded    *content // what HAProxy has loaded or was told since; nil = not known
+	syncedTo  *content // what the last sync took for loaded
 	unknown   string   // why not
-	odd       int      // how often in a row a new process had evidently not loaded the file
+	compared  difference
+	odd       int // how often in a row a new process had evidently not loaded the file
 	oddUntil  time.Time
 	beside    map[string]bool // backends that the last process had and no file of ours
 	bare      []string        // services that a reload would empty
@@ -64,6 +71,8 @@ type memory struct {
 	asked     string            // the refusals that the last reload was to mend
 	useless   int               // reloads in a row that did not mend them
 	met       bool              // a HAProxy has answered on the socket
+	metAt     time.Time         // the last one that was not there before
+	unsure    []*Met            // was met while the file was strange, and may run another one
 	downFrom  time.Time         // the socket has not worked since; zero = it works
 
 	reloads, failedReloads int
@@ -86,12 +95,17 @@ func newMemory(out *Output) *memory {
 		limiter:  limiter{interval: o.RestartInterval.Duration(), jitter: o.RestartJitter},
 		stale:    true,
 		publisher: &publisher{
-			target: &target{path: o.ConfigFilePath}, hook: out.hook, writes: o.DoWrites, check: check, always: o.DoChecks,
+			target: &target{path: o.ConfigFilePath, owner: owner{os.Getpid(), out.deps.Host, out.deps.Config, time.Now()}}, hook: out.hook, writes: o.DoWrites, check: check, always: o.DoChecks,
+			hosts: &hostCache{lookup: out.deps.Lookup, patience: filePatience, stale: true},
 		},
 	}
 	m.sync = out.sync
 	if m.sync == nil && o.DoSocket {
-		m.runtime = NewRuntime(o.runtime(out.deps.Lookup), out.log)
+		settings := o.runtime(out.deps.Lookup)
+		if o.DoWrites {
+			settings.Journal = m.publisher.target.toldFile()
+		}
+		m.runtime = NewRuntime(settings, out.log)
 		m.sync = m.runtime.Sync
 	}
 	return m
@@ -109,16 +123,40 @@ func (m *memory) recall(now time.Time) error {
 			return fmt.Errorf("what the file says now must be known before it is replaced: %w", err)
 		}
 	}
+	switch {
+	case len(p.text) == 0:
+	case p.target.isOurs(p.seen):
+		p.ours = p.seen
+	default:
+		m.foreign, m.strange = true, now.Add(bareGrace)
+	}
 	m.composer.Recall(p.text, m.readState(now))
+	m.recallTold(func(p *process) Known { return p.journal.recallAny() })
 	switch {
 	case !m.options.DoWrites:
 		m.unknown = "first run: this synapse does not write the file, so what HAProxy has loaded is not known"
 	case len(p.text) == 0:
 		m.unknown = "first configuration"
+	case p.text[len(p.text)-1] != '\n':
+		m.unknown = "the file is cut off, so HAProxy cannot have loaded it as it is"
 	case p.target.isDue():
+		m.due = true
 		m.unknown = "an earlier run ended before HAProxy had loaded the file"
+	case m.foreign:
+		m.unknown = foreignReason
 	}
 	return nil
+}
+
+// recallTold tells the composer about the ids that servers have in HAProxy.
+func (m *memory) recallTold(told func(*process) Known) {
+	if m.runtime == nil {
+		return
+	}
+	for _, p := range m.runtime.procs {
+		k := told(p)
+		m.composer.RecallTold(&k)
+	}
 }
 
 func (m *memory) readState(now time.Time) State {
@@ -159,11 +197,12 @@ func (m *memory) takeOver(old *memory, now time.Time) {
 	if p.target.path == was.target.path && p.writes && was.writes {
 		was.check, was.always = p.check, p.always
 	} else {
-		was.target.release()
+		was.close()
 		next.publisher = p
 		next.fileRetry, next.fileFails = time.Time{}, 0
 	}
-	next.composer.Recall(was.text, old.composer.State(old.snapshot, now))
+	next.composer.Recall(was.content(), old.composer.State(old.snapshot, now))
+	next.recallTold(func(p *process) Known { return p.known })
 	*m = next
 }
 
@@ -203,14 +242,20 @@ func (m *memory) compose(s service.Snapshot, now time.Time) {
 		m.fileRev = s.Rev
 	}
 	m.whole = whole
-	m.want = m.striker.apply(whole, m.struck)
+	m.want = m.wanted()
 	if first {
 		m.learnLoaded()
 	}
 	if !m.options.DoWrites {
-		m.written(m.want, s.Rev)
+		file := contentOf(m.want)
+		m.file, m.fileRev = &file, s.Rev
 		m.stale = false
 	}
+}
+
+// wanted returns whole as the publisher has found that HAProxy takes it.
+func (m *memory) wanted() Model {
+	return m.striker.apply(m.muter.apply(m.whole, m.mute), m.struck)
 }
 
 // sameModel reports whether nothing at all has changed. Sections are the same
@@ -230,12 +275,14 @@ func (m *memory) warn(want Model) {
 	if m.whole.Sections == nil {
 		log(want.Warnings)
 	}
-	known := make(map[string]*Section, len(m.whole.Sections))
+	known := make(map[string][]Warning)
 	for _, s := range m.whole.Sections {
-		known[s.Service] = s
+		if len(s.Warnings) > 0 {
+			known[s.Service] = s.Warnings
+		}
 	}
 	for _, s := range want.Sections {
-		if old := known[s.Service]; old == nil || old != s && !slices.Equal(old.Warnings, s.Warnings) {
+		if !slices.Equal(known[s.Service], s.Warnings) {
 			log(s.Warnings)
 		}
 	}
@@ -259,10 +306,11 @@ func (m *memory) learnLoaded() {
 // would have written it.
 func contentOfFile(text []byte, want Model) (content, []*Section) {
 	c := content{stanzas: map[string][]byte{}}
-	owners := map[string]*Section{}
+	owners, wanted := map[string]*Section{}, map[string][]byte{}
 	var sections []*Section
 	for _, s := range want.Sections {
 		kept := &Section{Service: s.Service, Carried: true}
+		wanted[s.Service] = s.Text
 		sections = append(sections, kept)
 		if s.FrontendName != "" {
 			owners["frontend "+s.FrontendName] = kept
@@ -294,10 +342,15 @@ func contentOfFile(text []byte, want Model) (content, []*Section) {
 	}
 	sections = slices.DeleteFunc(sections, func(s *Section) bool { return s.Text == nil })
 	for _, s := range sections {
+		if now := wanted[s.Service]; bytes.Equal(s.Text, now) {
+			s.Text = now // most are: one copy is enough
+		}
 		c.stanzas[s.Service] = s.Text
 	}
 	return c, sections
 }
+
+const foreignReason = "somebody else has changed the file, so HAProxy may have loaded something else"
 
 // lookAtFile notices what somebody else did to the file.
 func (m *memory) lookAtFile(now time.Time) {
@@ -311,7 +364,7 @@ func (m *memory) lookAtFile(now time.Time) {
 	m.log.Warn("somebody else has changed the file: it is written again", "file", m.options.ConfigFilePath)
 	m.stale, m.foreign = true, true
 	m.pending.note(now)
-	m.loaded, m.unknown = nil, "somebody else has changed the file, so HAProxy may have loaded something else"
+	m.loaded, m.unknown = nil, foreignReason
 }
 
 // writeState writes the state file.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"smartstack/haproxy/socket"
 )
@@ -16,6 +17,7 @@ import (
 type Met struct {
 	Running
 	stats      map[ServerRef]socket.Stat
+	told       map[ServerRef]string // lines of an earlier synapse that died, or was just ended
 	frontends  map[string]bool
 	algorithms map[string]string // of balance, by backend
 }
@@ -37,14 +39,20 @@ func (p *process) meet(ctx context.Context, run Running, want Model, loaded func
 	}
 	m.frontends, m.algorithms = socket.ParseProxies(replies[0])
 	res.Met = append(res.Met, m)
+	now := time.Now()
+	p.known, _ = p.journal.recall(run.Info, now)
+	p.known.agree(run)
 	p.doubt(m, want, loaded)
+	m.told = maps.Clone(p.known.lines)
+	p.known.journal = p.journal
+	p.journal.begin(run.Info, &p.known, now)
 	return nil
 }
 
-// doubt takes note of wanted servers that an earlier synapse has added or
-// changed, and died before it wrote the file: those that evidently run as they
-// are wanted and not as the file says stay as they are, those that the file does
-// not know and that run with other options are not to be trusted.
+// doubt takes note of wanted servers that are not to be trusted to run with the
+// options that they should have: those that the file does not know, unless the
+// journal says how they were added, and those that evidently run with others
+// than it says.
 func (p *process) doubt(m *Met, want Model, loaded func(string) []byte) {
 	inherited := inheritedLines(want.Preamble)
 	for _, s := range want.Sections {
@@ -60,16 +68,13 @@ func (p *process) doubt(m *Met, want Model, loaded func(string) []byte) {
 		for i := range s.Servers {
 			w := &s.Servers[i]
 			ref := ServerRef{Backend: s.BackendName, Server: w.Name}
-			is, line := running[w.Name], file.servers[w.Name]
+			is := running[w.Name]
 			if is == nil {
 				continue
 			}
-			asWanted := oddServer(view, enabledLine(*w), is, m.stats[ref]) == ""
-			switch {
-			case line == "" && !asWanted:
+			told, known := p.known.lines[ref]
+			if !known && file.servers[w.Name] == "" || known && oddServer(view, told, is, m.stats[ref]) != "" {
 				p.known.note(ref, unsureLine)
-			case line != "" && asWanted && oddServer(view, line, is, m.stats[ref]) != "":
-				p.known.note(ref, enabledLine(*w))
 			}
 		}
 	}
@@ -136,17 +141,20 @@ func (m *Met) oddBackend(name string, view *backendView, file stanza, started bo
 		}
 	}
 	for _, server := range file.names {
-		is := running[server]
+		is, line := running[server], file.servers[server]
+		if told := m.told[ServerRef{Backend: name, Server: server}]; told != "" {
+			line = told
+		}
 		switch {
 		case is == nil && started:
 			return fmt.Sprintf("server %s/%s of the file is missing", name, server)
-		case is == nil:
+		case is == nil, line == unsureLine:
 			continue
 		}
 		if id := idWords(file.servers[server]); started && len(id) == 1 && id[0] != strconv.Itoa(is.ID) {
 			return fmt.Sprintf("server %s/%s has id %d, in the file %s", name, server, is.ID, id[0])
 		}
-		if odd := oddServer(view, file.servers[server], is, m.stats[ServerRef{Backend: name, Server: server}]); odd != "" {
+		if odd := oddServer(view, line, is, m.stats[ServerRef{Backend: name, Server: server}]); odd != "" {
 			return fmt.Sprintf("server %s/%s %s", name, server, odd)
 		}
 	}

@@ -1,8 +1,11 @@
 package haproxy
 
 import (
+	"bufio"
 	"bytes"
+	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -90,6 +93,7 @@ type Section struct {
 	// Bare says that Text has no servers because nothing tells them yet.
 	Bare     bool
 	Warnings []Warning
+	names    []string // hosts of Servers that are no addresses
 }
 
 // Warning says what was left out of the file, or changed on its way into it.
@@ -125,13 +129,34 @@ func (m Model) Render() []byte {
 	}
 	var out bytes.Buffer
 	out.Grow(size)
-	out.WriteString(header)
-	out.Write(m.Preamble)
-	for _, s := range m.Sections {
-		out.Write(s.Text)
-	}
-	out.Write(m.SharedFrontend)
+	m.parts(func(part []byte) { out.Write(part) })
 	return out.Bytes()
+}
+
+// WriteTo writes the whole file to w, in pieces that a disk likes.
+func (m Model) WriteTo(w io.Writer) (n int64, err error) {
+	buf := bufio.NewWriterSize(w, 1<<16)
+	m.parts(func(part []byte) {
+		_, _ = buf.Write(part) // the error comes back from Flush
+		n += int64(len(part))
+	})
+	return n, buf.Flush()
+}
+
+func (m Model) parts(yield func(part []byte)) {
+	yield([]byte(header))
+	yield(m.Preamble)
+	for _, s := range m.Sections {
+		yield(s.Text)
+	}
+	yield(m.SharedFrontend)
+}
+
+// saysTheSame reports whether two models are files that HAProxy reads the same
+// way, line by line.
+func (m Model) saysTheSame(o Model) bool {
+	return len(m.Sections) == len(o.Sections) && sameLines(m.Preamble, o.Preamble) && sameLines(m.SharedFrontend, o.SharedFrontend) &&
+		slices.EqualFunc(m.Sections, o.Sections, func(a, b *Section) bool { return a == b || sameLines(a.Text, b.Text) })
 }
 
 // isSocketAddress reports whether host names a socket rather than a machine,

@@ -13,8 +13,9 @@ import (
 
 // Deps is what an Output needs from its surroundings.
 type Deps struct {
-	Host string   // this machine's name; it seeds the order of servers
-	Env  []string // the environment of check_command and reload_command, as in os.Environ
+	Host   string   // this machine's name; it seeds the order of servers
+	Config string   // synapse's own file, named to a second synapse that wants to write the same
+	Env    []string // the environment of check_command and reload_command, as in os.Environ
 	// Reload makes HAProxy load the file, in place of reload_command; nil =
 	// reload_command is run.
 	Reload func(ctx context.Context) error
@@ -139,7 +140,7 @@ func (out *Output) Close() error {
 		<-job.done
 		out.memory.finish()
 	}
-	out.memory.publisher.target.release()
+	out.memory.publisher.close()
 	if out.memory.runtime != nil {
 		return out.memory.runtime.Close()
 	}

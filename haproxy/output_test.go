@@ -252,6 +252,24 @@ func TestFailedReloadIsRepeated(t *testing.T) {
 	})
 }
 
+// HAProxy refuses a file whose last line has no end, so it runs something else.
+func TestAFileThatIsCutOffIsNotTakenAsLoaded(t *testing.T) {
+	b := newBed(t, "web")
+	b.open()
+	s := b.snapshot(map[string]string{"web": "1"})
+	b.apply(s)
+	b.close()
+	if err := os.WriteFile(b.file, []byte(b.read()[:len(b.read())-4]), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b.open()
+	b.apply(s)
+	b.wantReloads(2)
+	if why := b.out.Status().LastReload.Reasons; len(why) != 1 || !strings.Contains(why[0], "cut off") {
+		t.Errorf("reasons %q", why)
+	}
+}
+
 // A reload that failed and is needed no more is no fault.
 func TestFailedReloadThatIsNotNeeded(t *testing.T) {
 	b := newBed(t, "web")

@@ -77,7 +77,7 @@ type Plan struct {
 	Steps   []Step
 	Reload  []Reason // what steps cannot do
 	Left    []Remark // servers that an operator took out of rotation: not ours to bring back
-	Waiting []Remark // servers that cannot be added yet
+	Waiting []Remark // servers that wait for an address
 }
 
 // PlanOptions is what a Plan is made from, next to what runs and what is
@@ -212,12 +212,12 @@ func (p *planner) add(w *Server) {
 		why(KindStatic, "balance %s does not allow it", p.view.balance)
 		return
 	}
-	cmds, kind, problem := p.addCommands(w, w.Name)
+	cmds, line, kind, problem := p.addCommands(w, w.Name)
 	switch {
 	case problem == "" && kind == "":
 	case kind == "":
 		p.blocks++
-		p.out.Waiting = append(p.out.Waiting, Remark{Service: p.sec.Service, Ref: p.ref(w.Name), Text: "server " + w.Name + " is not added: " + problem})
+		p.waiting(w.Name, "server "+w.Name+" is not added: "+problem)
 		return
 	default:
 		why(kind, "%s", problem)
@@ -228,7 +228,7 @@ func (p *planner) add(w *Server) {
 		return
 	}
 	p.gains++
-	p.step(w.Name, VerbAdd, Step{Commands: cmds, subject: cmds[0], Line: enabledLine(*w)})
+	p.step(w.Name, VerbAdd, Step{Commands: cmds, subject: cmds[0], Line: line})
 }
 
 // plainName reports whether HAProxy takes name for a server, in which case it
@@ -243,9 +243,10 @@ func plainName(name string) bool {
 	return name != ""
 }
 
-// addCommands returns what adds w under a name and brings it into rotation. A
-// problem without a kind is one that a reload would not solve.
-func (p *planner) addCommands(w *Server, name string) (cmds []string, kind Kind, problem string) {
+// addCommands returns what adds w under a name and brings it into rotation, and
+// the line by which HAProxy then knows it. A problem without a kind is one that a
+// reload would not solve.
+func (p *planner) addCommands(w *Server, name string) (cmds []string, line string, kind Kind, problem string) {
 	address := w.Address()
 	hostKind, _ := kindOfHost(w.Host)
 	if hostKind == isName {
@@ -258,16 +259,21 @@ func (p *planner) addCommands(w *Server, name string) (cmds []string, kind Kind,
 	}
 	settings, err := lineSettings(w.Line())
 	if err != nil {
-		return nil, KindOptions, "its options hold " + err.Error()
+		return nil, "", KindOptions, "its options hold " + err.Error()
 	}
 	settings = resolve(append(slices.Clone(p.view.defaults), settings...))
 	if _, own := find(settings, "resolvers"); own && hostKind == isName {
-		return nil, KindOptions, "HAProxy itself is to resolve its name"
+		return nil, "", KindOptions, "HAProxy itself is to resolve its name"
 	}
 	if address == "" {
-		return nil, "", "its name " + w.Host + " has no address"
+		return nil, "", "", "its name " + w.Host + " has no address"
 	}
-	words := append([]string{"add server", p.sec.BackendName + "/" + name, address}, p.idWords(w, settings)...)
+	added := *w
+	added.ID, added.Options = p.idFor(w, settings), cutID(w.Options)
+	words := []string{"add server", p.sec.BackendName + "/" + name, address}
+	if added.ID > 0 {
+		words = append(words, "id", strconv.Itoa(added.ID))
+	}
 	for _, s := range settings {
 		switch s.word {
 		case "id", "disabled", "enabled", "init-addr", "resolvers", "resolve-net", "resolve-opts", "resolve-prefer":
@@ -277,7 +283,7 @@ func (p *planner) addCommands(w *Server, name string) (cmds []string, kind Kind,
 				continue // without the backend's directive it means nothing
 			}
 			if !p.run.Info.AtLeast(3, 0) {
-				return nil, KindTooOld, "HAProxy " + p.run.Info.Version + " takes no cookie there"
+				return nil, "", KindTooOld, "HAProxy " + p.run.Info.Version + " takes no cookie there"
 			}
 		}
 		words = append(words, s.word)
@@ -287,14 +293,14 @@ func (p *planner) addCommands(w *Server, name string) (cmds []string, kind Kind,
 	}
 	add, ok := joinCommand(words)
 	if !ok {
-		return nil, KindOptions, "its options hold a word that the socket does not take"
+		return nil, "", KindOptions, "its options hold a word that the socket does not take"
 	}
-	return append([]string{add}, activate(p.ref(name), settings)...), "", ""
+	return append([]string{add}, activate(p.ref(name), settings)...), enabledLine(added), "", ""
 }
 
-// idWords asks for the id that the file has, or for a free one while another
-// server still has that.
-func (p *planner) idWords(w *Server, settings []setting) []string {
+// idFor returns the id that the file has, or a free one while another server
+// still has that; 0 = HAProxy may choose.
+func (p *planner) idFor(w *Server, settings []setting) int {
 	id := w.ID
 	if s, ok := find(settings, "id"); ok {
 		if n, err := strconv.Atoi(s.arg); err == nil {
@@ -302,20 +308,22 @@ func (p *planner) idWords(w *Server, settings []setting) []string {
 		}
 	}
 	if id <= 0 {
-		return nil
+		return 0
 	}
 	if holder, used := p.ids[id]; used && holder != w.Name {
 		id = p.freeID()
 	}
 	p.ids[id] = w.Name
-	return []string{"id", strconv.Itoa(id)}
+	return id
 }
 
-// freeID returns an id above all that are in use or wanted.
+// freeID returns an id above all that are in use or wanted, but for trials.
 func (p *planner) freeID() int {
 	highest := 0
 	for id := range p.ids {
-		highest = max(highest, id)
+		if id < trialIDs {
+			highest = max(highest, id)
+		}
 	}
 	for i := range p.sec.Servers {
 		highest = max(highest, p.sec.Servers[i].ID)

@@ -164,7 +164,7 @@ func TestPlan(t *testing.T) {
 		{
 			name: "other options by delete and add, after a trial", running: states{a, b}, want: []Server{srv("a", "10.0.0.1:80", 1, "check inter 1s"), wb}, loaded: []Server{wa, wb},
 			out: []string{
-				"try: add server web/a.trial 10.0.0.1:80 id 3 check inter 1s", "try: del server web/a.trial",
+				"try: add server web/a.trial 10.0.0.1:80 id 2000000000 check inter 1s", "try: del server web/a.trial",
 				"set server web/a state maint", "del server web/a", "add server web/a 10.0.0.1:80 id 1 check inter 1s", "enable health web/a", "enable server web/a",
 			},
 		},
@@ -183,7 +183,7 @@ func TestPlan(t *testing.T) {
 		{
 			name: "draining because of an earlier run, back: its options may be others", running: states{a, with(b, drain)}, want: []Server{wa, wb}, loaded: []Server{wa},
 			out: []string{
-				"try: add server web/b.trial 10.0.0.2:80 id 3", "try: del server web/b.trial",
+				"try: add server web/b.trial 10.0.0.2:80 id 2000000000", "try: del server web/b.trial",
 				"set server web/b state maint", "del server web/b", "add server web/b 10.0.0.2:80 id 2", "enable server web/b",
 			},
 		},

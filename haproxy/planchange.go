@@ -14,7 +14,7 @@ func (p *planner) change(w *Server, is *socket.ServerState) {
 	where, target := compareAddress(w, is, p.o.Hosts)
 	old, known := p.lineOf(w.Name)
 	// One that is out because of an earlier run of ours may be anything.
-	stranger := !known && p.loaded != nil && is.Admin.Forced() && !byOperator
+	stranger := !known && p.loaded != nil && is.Admin.Forced() && !byOperator || known && replacedByHand(old, is)
 	if where == foreign || stranger || known && !sameSettings(old, enabledLine(*w), p.view.cookie) {
 		if byOperator {
 			p.left(w.Name, "its options change when it is back")
@@ -24,6 +24,9 @@ func (p *planner) change(w *Server, is *socket.ServerState) {
 			p.ready(w.Name) // rather with the old options than not at all
 		}
 		return
+	}
+	if where == unclear { // it may have an address later, and nobody tells us
+		p.waiting(w.Name, "server "+w.Name+" has no address: its name "+w.Host+" does not resolve")
 	}
 	if where == wrong {
 		p.set(w.Name, VerbAddress, fmt.Sprintf("set server %s addr %s port %d", p.ref(w.Name), target, w.Port))
@@ -37,9 +40,23 @@ func (p *planner) change(w *Server, is *socket.ServerState) {
 	}
 }
 
+// replacedByHand reports whether a running server is not the one that has the
+// line: somebody has deleted that one and added another with the same name.
+func replacedByHand(line string, is *socket.ServerState) bool {
+	id := idWords(line)
+	return len(id) == 1 && (is.AutoID || id[0] != strconv.Itoa(is.ID))
+}
+
 func (p *planner) ready(server string) {
 	p.gains++
-	p.step(server, VerbReady, Step{Commands: []string{"set server " + p.ref(server).String() + " state ready"}})
+	var cmds []string
+	if p.is[server].CheckOff { // it was added, and then the connection broke
+		cmds = append(cmds, "enable health "+p.ref(server).String())
+	}
+	if p.is[server].AgentOff {
+		cmds = append(cmds, "enable agent "+p.ref(server).String())
+	}
+	p.step(server, VerbReady, Step{Commands: append(cmds, "set server "+p.ref(server).String()+" state ready")})
 }
 
 func (p *planner) left(server, text string) {
@@ -47,6 +64,10 @@ func (p *planner) left(server, text string) {
 		Service: p.sec.Service, Ref: p.ref(server),
 		Text: "server " + server + " was taken out of rotation by hand: " + text,
 	})
+}
+
+func (p *planner) waiting(server, text string) {
+	p.out.Waiting = append(p.out.Waiting, Remark{Service: p.sec.Service, Ref: p.ref(server), Text: text})
 }
 
 // lineOf returns the line by which HAProxy knows a server.
@@ -108,6 +129,19 @@ func (p *planner) weigh(w *Server, is *socket.ServerState) {
 	p.set(w.Name, VerbWeight, "set server "+p.ref(w.Name).String()+" weight "+strconv.Itoa(want))
 }
 
+// trialIDs is where the ids begin of servers that are added to see whether
+// HAProxy takes their options: out of the way of all others, in case that one
+// cannot be deleted at once.
+const trialIDs = 2_000_000_000
+
+func (p *planner) trialID() int {
+	id := trialIDs
+	for p.ids[id] != "" {
+		id++
+	}
+	return id
+}
+
 // replace plans to delete and add a server whose options have changed. While
 // it has sessions HAProxy refuses to delete it; then it goes on as it is and a
 // reload is due. A server that serves is only replaced while another one does.
@@ -127,7 +161,7 @@ func (p *planner) replace(w *Server, is *socket.ServerState, old string) bool {
 	case serves(is) && p.cutsSessions(old):
 		return why(KindOptions, "its sessions would be cut")
 	}
-	cmds, kind, problem := p.addCommands(w, w.Name)
+	cmds, line, kind, problem := p.addCommands(w, w.Name)
 	if problem != "" {
 		if kind == "" {
 			kind = KindOptions
@@ -139,15 +173,15 @@ func (p *planner) replace(w *Server, is *socket.ServerState, old string) bool {
 	}
 	ref := p.ref(w.Name)
 	trial := *w
-	trial.ID, trial.Options = p.freeID(), cutID(w.Options)
-	try, _, problem := p.addCommands(&trial, w.Name+".trial")
+	trial.ID, trial.Options = p.trialID(), cutID(w.Options)
+	try, _, _, problem := p.addCommands(&trial, w.Name+".trial")
 	if problem != "" {
 		return why(KindOptions, problem)
 	}
 	p.step(w.Name, VerbReplace, Step{
 		Trial:    []string{try[0], "del server " + ref.String() + ".trial"},
 		Commands: append([]string{"set server " + ref.String() + " state maint", "del server " + ref.String()}, cmds...),
-		Line:     enabledLine(*w), old: old, subject: cmds[0], late: true,
+		Line:     line, old: old, subject: cmds[0], late: true,
 	})
 	return true
 }

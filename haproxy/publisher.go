@@ -30,11 +30,14 @@ type publisher struct {
 	// check looks at the text staged at path; nil = there is none. An error
 	// that is a refusal blames the text, any other the check itself.
 	check  func(ctx context.Context, path string, text []byte) (checkedPath string, err error)
-	always bool // check even what is proven
+	always bool       // check even what is proven
+	hosts  *hostCache // finds names without an address; nil = nobody is asked
 
-	known    bool // text and seen are valid
+	known    bool   // what the file says is known, and seen is valid
+	says     *Model // what we wrote last, and the file still says; nil = text is what it says
 	text     []byte
 	seen     stamp
+	ours     stamp               // of what we have put there, or found to say what we want
 	accepted map[string]*Section // what each service has in the file
 	preamble []byte
 	shared   []byte
@@ -42,6 +45,7 @@ type publisher struct {
 	holds    map[string]*hold
 	struck   strikes
 	striker  striker
+	muter    muter
 	heldAt   time.Time
 }
 
@@ -50,6 +54,9 @@ type published struct {
 	model  Model // what the file says now; valid when err is nil
 	holds  []Held
 	struck strikes
+	mute   startWords
+	later  bool // some names are still being looked up
+	due    bool // HAProxy may have to load it
 	wrote  bool
 	err    error
 }
@@ -70,9 +77,29 @@ func (p *publisher) look() (foreign bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	foreign = p.known && !sameLines(text, p.text)
-	p.known, p.text, p.seen = true, text, seen
+	foreign = p.known && !sameLines(text, p.content())
+	if foreign || !p.known {
+		p.text, p.says = text, nil
+	}
+	p.known, p.seen = true, seen
 	return foreign, nil
+}
+
+// content returns what the file says. What we wrote is not in memory a second
+// time.
+func (p *publisher) content() []byte {
+	if p.says == nil {
+		return p.text
+	}
+	return p.says.Render()
+}
+
+// isSaid reports whether the file says m already.
+func (p *publisher) isSaid(m Model) bool {
+	if p.says == nil {
+		return sameLines(m.Render(), p.text)
+	}
+	return p.says.saysTheSame(m)
 }
 
 // adopt takes what the file of an earlier run says as accepted.
@@ -84,8 +111,22 @@ func (p *publisher) adopt(sections []*Section) {
 }
 
 // publish makes the file say what want says, but for services that HAProxy
-// refuses. commit is called with what is about to go live.
-func (p *publisher) publish(ctx context.Context, want Model, now time.Time, commit func(Model)) published {
+// refuses. commit is called with what is about to go live, and reports
+// whether HAProxy may have to load that.
+func (p *publisher) publish(ctx context.Context, want Model, now time.Time, commit func(Model) (due bool)) published {
+	mute, later := p.hosts.wordsFor(ctx, want, now)
+	done := p.put(ctx, p.muter.apply(want, mute), now, commit)
+	if errors.Is(done.err, errKilled) && p.hosts.doubts(want, now) {
+		// HAProxy may have waited for names that were found soon before.
+		mute, later = p.hosts.wordsFor(ctx, want, now)
+		done = p.put(ctx, p.muter.apply(want, mute), now, commit)
+	}
+	done.mute, done.later = mute, later
+	return done
+}
+
+// put is publish for what HAProxy can read without waiting.
+func (p *publisher) put(ctx context.Context, want Model, now time.Time, commit func(Model) (due bool)) published {
 	if err := p.target.claim(); err != nil {
 		return published{err: err}
 	}
@@ -104,17 +145,23 @@ func (p *publisher) publish(ctx context.Context, want Model, now time.Time, comm
 	p.hook.at(atChecked)
 	done := published{model: m, holds: p.held(), struck: p.struck}
 	if staged == nil {
+		if p.ours != p.seen {
+			p.target.setOurs(p.seen)
+			p.ours = p.seen
+		}
 		p.accept(m)
 		return done
 	}
-	commit(m)
+	done.due = commit(m)
+	p.target.setOurs(p.ours, staged.stamp)
 	p.hook.at(atDue)
 	if p.seen, err = staged.commit(); err != nil {
 		p.known = false // whatever is there now has to be read
 		return published{err: err, holds: done.holds, struck: done.struck}
 	}
+	p.ours = p.seen
 	p.hook.at(atLive)
-	p.text = staged.text
+	p.says, p.text = &m, nil
 	p.accept(m)
 	done.wrote = true
 	return done
@@ -128,7 +175,10 @@ func (p *publisher) releaseHolds(want Model, now time.Time) {
 		return
 	}
 	p.struck = p.struck.of(want)
-	wanted := map[string]*Section{}
+	if len(p.holds) == 0 {
+		return
+	}
+	wanted := make(map[string]*Section, len(want.Sections))
 	for _, s := range want.Sections {
 		wanted[s.Service] = s
 	}
@@ -145,11 +195,10 @@ func (p *publisher) settle(ctx context.Context, whole Model) (m Model, s *staged
 	for {
 		want := p.striker.apply(whole, p.struck)
 		m = withHolds(want, p.holds)
-		text := m.Render()
-		if sameLines(text, p.text) {
+		if p.isSaid(m) {
 			return m, nil, nil
 		}
-		if s, err = p.target.stage(text); err != nil {
+		if s, err = p.target.stage(m); err != nil {
 			return m, nil, err
 		}
 		p.hook.at(atStaged)
@@ -157,6 +206,7 @@ func (p *publisher) settle(ctx context.Context, whole Model) (m Model, s *staged
 			return m, s, nil
 		}
 		checks++
+		text := m.Render()
 		path, err := p.check(ctx, s.Path(), text)
 		if err == nil {
 			p.loose = !refersToServers(text)
@@ -214,11 +264,19 @@ func (p *publisher) hold(want Model, b blamed) bool {
 
 // accept remembers m as what the file says.
 func (p *publisher) accept(m Model) {
-	accepted := make(map[string]*Section, len(m.Sections))
-	for _, s := range m.Sections {
-		accepted[s.Service] = s
+	if len(p.accepted) != len(m.Sections) || slices.ContainsFunc(m.Sections, func(s *Section) bool { return p.accepted[s.Service] == nil }) {
+		p.accepted = make(map[string]*Section, len(m.Sections)) // other services
 	}
-	p.accepted, p.preamble, p.shared = accepted, m.Preamble, m.SharedFrontend
+	for _, s := range m.Sections {
+		p.accepted[s.Service] = s
+	}
+	p.preamble, p.shared = m.Preamble, m.SharedFrontend
+}
+
+// close ends what goes on, and gives the file free for another synapse.
+func (p *publisher) close() {
+	p.hosts.close()
+	p.target.release()
 }
 
 // held lists the servers that are left out, then the services in quarantine.

@@ -27,17 +27,29 @@ func contentOf(m Model) content {
 	return c
 }
 
+// differs reports whether HAProxy would notice a difference between c and m.
+func (c *content) differs(m Model) bool {
+	if len(c.stanzas) != len(m.Sections) || !sameLines(c.preamble, m.Preamble) || !sameLines(c.shared, m.SharedFrontend) {
+		return true
+	}
+	return slices.ContainsFunc(m.Sections, func(s *Section) bool {
+		text, there := c.stanzas[s.Service]
+		return !there || stanzaChange(text, s.Text) != ""
+	})
+}
+
 // reasons says, one sentence per service, why a HAProxy that has loaded the
 // old content does not run the new one. nil means that there is no difference
-// that HAProxy would notice.
-func reasons(old, now content) []string {
+// that HAProxy would notice. Services that are in both are left out where skip
+// says so; nil = none.
+func reasons(old, now content, skip func(service string) bool) []string {
 	var list []string
 	if !sameLines(old.preamble, now.preamble) {
 		list = append(list, "global, defaults or extra sections changed")
 	}
 	var names []string
 	for name, after := range now.stanzas {
-		if before, was := old.stanzas[name]; !was || !bytes.Equal(before, after) {
+		if before, was := old.stanzas[name]; !was || !bytes.Equal(before, after) && (skip == nil || !skip(name)) {
 			names = append(names, name)
 		}
 	}

@@ -53,7 +53,7 @@ func TestReasons(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			now := old()
 			tc.change(&now)
-			if diff := cmp.Diff(tc.want, reasons(old(), now)); diff != "" {
+			if diff := cmp.Diff(tc.want, reasons(old(), now, nil)); diff != "" {
 				t.Error(diff)
 			}
 		})

@@ -28,7 +28,11 @@ type Known struct {
 	lines    map[ServerRef]string // server lines in force that we told it, without disabled
 	rotation map[ServerRef]place
 	leaving  map[ServerRef]*leaver
-	refused  map[string]refusal // by command
+	numbers  map[string]int      // of backends that have servers, as HAProxy counts them
+	refused  map[string]refusal  // by command
+	order    map[string][]uint64 // of a backend's servers, by hash of the name
+	replaced map[ServerRef]bool  // by us, since order was read
+	journal  *journal            // keeps lines and rotation; nil = nothing does
 }
 
 // place is where we have put a server.
@@ -45,6 +49,20 @@ func (k *Known) forget(r ServerRef) {
 	delete(k.lines, r)
 	delete(k.rotation, r)
 	delete(k.leaving, r)
+	k.journal.record(journalGone, r, "")
+}
+
+// count takes note of the backends' numbers.
+func (k *Known) count(run Running) {
+	if k.numbers == nil {
+		k.numbers = make(map[string]int, len(run.Backends))
+	}
+	for name, states := range run.Backends {
+		if len(states) > 0 && k.numbers[name] != states[0].BackendID {
+			// A name may be a part of the whole reply, which must not stay.
+			k.numbers[strings.Clone(name)] = states[0].BackendID
+		}
+	}
 }
 
 // put takes note of where we put a server.
@@ -52,9 +70,17 @@ func (k *Known) put(r ServerRef, p place) {
 	if k.rotation == nil {
 		k.rotation = map[ServerRef]place{}
 	}
+	was := k.rotation[r]
 	k.rotation[r] = p
 	if p == inside {
 		delete(k.leaving, r)
+	}
+	switch {
+	case p == was:
+	case p == inside:
+		k.journal.record(journalIn, r, "")
+	case p == outside:
+		k.journal.record(journalOut, r, "")
 	}
 }
 
@@ -64,6 +90,9 @@ const unsureLine = "?"
 // note takes note of the line by which HAProxy knows a server; empty = we do
 // not know.
 func (k *Known) note(r ServerRef, line string) {
+	if k.lines[r] != line {
+		k.journal.record(journalLine, r, line)
+	}
 	if line == "" {
 		delete(k.lines, r)
 		return
@@ -122,8 +151,8 @@ func compareAddress(want *Server, is *socket.ServerState, hosts map[string][]str
 		return foreign, ""
 	case isAddress:
 		target = addr.String()
-		if is.Addr == "" && is.FQDN == "" {
-			return foreign, target // a socket
+		if is.Addr == "" {
+			return foreign, target // a socket, or a name that had no address when HAProxy started
 		}
 		if a, err := netip.ParseAddr(is.Addr); err == nil && a.Unmap() == addr && is.Port == want.Port {
 			return right, ""
@@ -136,7 +165,7 @@ func compareAddress(want *Server, is *socket.ServerState, hosts map[string][]str
 		return right, ""
 	case len(found) == 0:
 		return unclear, ""
-	case is.Addr == "" && is.FQDN == "":
+	case is.Addr == "":
 		return foreign, found[0]
 	}
 	return wrong, found[0]

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 
 	"smartstack/haproxy/socket"
@@ -21,6 +22,7 @@ type RuntimeOptions struct {
 	DrainTime   time.Duration // as in drainRules; 0 = no limit
 	CutSessions bool          // cut the sessions that are left after DrainTime
 	Maintenance bool          // as in PlanOptions
+	Journal     string        // file for what the processes were told, as in journal; empty = none
 	// Lookup resolves a host name, as net.Resolver's LookupNetIP does with the
 	// network "ip".
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
@@ -33,20 +35,20 @@ func (o *Options) runtime(lookup func(ctx context.Context, host string) ([]netip
 
 const (
 	greetEvery   = time.Second // HAProxy is asked whether it is still the same process
-	compareEvery = time.Second // everything that runs is compared with what is wanted
+	compareEvery = time.Second // what runs is compared with what is wanted, many sections in rounds
 	compareShare = 50          // but at most this part of the time: 1/50
 	calmShare    = 500         // the same while all is as it should be
 	compareLimit = time.Minute // and at least so often
 	tendEvery    = time.Second
-	manyBackends = 64 // from so many changed sections on, all servers are read
+	manyBackends = 64 // of more changed sections all servers are read at once; the sections of one round
 	forgiveAfter = time.Minute
 )
 
 // Runtime makes the servers that run in HAProxy equal to those that are
 // wanted. It belongs to one goroutine. The cost of a call follows what has
 // changed since the call before, but for a question about every second, which
-// notices HAProxy's restarts, and a full comparison when there is time for it,
-// which notices what others did by hand.
+// notices HAProxy's restarts, and a comparison when there is time for it, of
+// everything in turn, which notices what others did by hand.
 type Runtime struct {
 	o     RuntimeOptions
 	log   *slog.Logger
@@ -60,12 +62,15 @@ type process struct {
 	seed        maphash.Seed
 	info        socket.Info // zero = none met yet
 	known       Known
+	journal     *journal
 	services    map[string]*verdict
 	open        map[string]*verdict // those of services that have something to say
 	last        []*Section          // the sections of the last successful call
 	nextGreet   time.Time
 	nextCompare time.Time
 	compareTook time.Duration
+	doubted     bool // the next comparison is one of everything
+	round       int  // the section with which the next round of comparisons begins
 	nextTend    time.Time
 }
 
@@ -96,17 +101,28 @@ func (p *process) sum(states []socket.ServerState) uint64 {
 
 // NewRuntime returns a Runtime. It does no I/O.
 func NewRuntime(o RuntimeOptions, log *slog.Logger) *Runtime {
-	r := &Runtime{o: o, log: log, hosts: hostCache{lookup: o.Lookup}}
-	for _, path := range o.Sockets {
-		r.procs = append(r.procs, &process{client: socket.New(path), seed: maphash.MakeSeed(), services: map[string]*verdict{}})
+	r := &Runtime{o: o, log: log, hosts: hostCache{lookup: o.Lookup, patience: serverPatience}}
+	for i, path := range o.Sockets {
+		p := &process{client: socket.New(path), seed: maphash.MakeSeed(), services: map[string]*verdict{}, journal: &journal{}}
+		if o.Journal != "" {
+			p.journal.path, p.journal.warn = o.Journal, func(err error) {
+				log.Warn("if this synapse is killed, the next one knows less of what HAProxy was told", "err", err)
+			}
+			if i > 0 {
+				p.journal.path += "." + strconv.Itoa(i)
+			}
+		}
+		r.procs = append(r.procs, p)
 	}
 	return r
 }
 
 // Close closes the connections. HAProxy goes on as it is.
 func (r *Runtime) Close() error {
+	r.hosts.close()
 	var all []error
 	for _, p := range r.procs {
+		p.journal.close()
 		all = append(all, p.client.Close())
 	}
 	return errors.Join(all...)
@@ -133,6 +149,13 @@ func (r *Runtime) Sync(ctx context.Context, want Model, loaded func(service stri
 	return res, errors.Join(all...)
 }
 
+// compareAll makes the next Sync compare everything.
+func (r *Runtime) compareAll() {
+	for _, p := range r.procs {
+		p.nextCompare, p.doubted = time.Time{}, true
+	}
+}
+
 // report adds what the last comparisons of p found.
 func (p *process) report(res *Result) {
 	for _, name := range slices.Sorted(maps.Keys(p.open)) {
@@ -156,14 +179,18 @@ func (p *process) report(res *Result) {
 // sync serves one process.
 func (r *Runtime) sync(ctx context.Context, p *process, want Model, loaded func(string) []byte, now time.Time, res *Result) error {
 	changed := p.changed(want)
-	full := p.info.PID == 0 || !now.Before(p.nextCompare)
+	compare := p.info.PID == 0 || !now.Before(p.nextCompare)
 	tending := len(p.known.leaving) > 0 && !now.Before(p.nextTend)
-	if len(changed) == 0 && !full && !tending && now.Before(p.nextGreet) {
+	if len(changed) == 0 && !compare && !tending && now.Before(p.nextGreet) {
 		return nil
 	}
 	p.nextGreet = now.Add(greetEvery)
-	if full || len(changed) > manyBackends {
-		full, changed = true, want.Sections
+	full := len(changed) > manyBackends || compare && (p.doubted || p.info.PID == 0 || len(want.Sections) <= manyBackends)
+	switch {
+	case full:
+		changed = want.Sections
+	case compare:
+		changed = p.nextRound(want.Sections, changed)
 	}
 	run, fresh, err := p.read(ctx, changed, full)
 	if err == nil && fresh {
@@ -179,18 +206,22 @@ func (r *Runtime) sync(ctx context.Context, p *process, want Model, loaded func(
 		}
 	}
 	if err != nil {
-		p.nextCompare = time.Time{}
+		p.nextCompare, p.doubted = time.Time{}, true
 		return err
 	}
+	p.known.count(run)
 	stale, err := r.update(ctx, p, run, changed, want, loaded, now, res)
 	stale = stale || fresh // what it has loaded may be known better by then
 	if full && err == nil {
+		p.doubted = false
+	}
+	if (full || compare) && err == nil {
 		p.compareTook = time.Since(now)
 		p.nextCompare = now.Add(min(max(compareEvery, calmShare*p.compareTook), compareLimit))
 	}
 	if err != nil || stale {
-		p.nextCompare = time.Time{}
-	} else if soon := now.Add(max(compareEvery, compareShare*p.compareTook)); soon.Before(p.nextCompare) && p.unsettled(changed) {
+		p.nextCompare, p.doubted = time.Time{}, true
+	} else if soon := now.Add(max(compareEvery, compareShare*p.compareTook)); soon.Before(p.nextCompare) && slices.ContainsFunc(changed, p.isUnsettled) {
 		p.nextCompare = soon
 	}
 	if err != nil {
@@ -204,12 +235,31 @@ func (r *Runtime) sync(ctx context.Context, p *process, want Model, loaded func(
 	return tend(ctx, p.client, p.info, &p.known, drainRules{limit: r.o.DrainTime, shutdown: r.o.CutSessions}, now)
 }
 
-// unsettled reports whether one of the sections is to be looked at again.
-func (p *process) unsettled(sections []*Section) bool {
-	return slices.ContainsFunc(sections, func(s *Section) bool {
-		v := p.services[s.Service]
-		return v != nil && !v.settled
-	})
+// nextRound returns the sections to compare next, beside those given: the ones
+// that are to be looked at again, and so many of the others that all have had
+// their turn after a while. All at once would hold everything up, and fill the
+// memory with what HAProxy says.
+func (p *process) nextRound(all, given []*Section) []*Section {
+	from := p.round % len(all)
+	p.round = from + manyBackends
+	in := make(map[*Section]bool, len(given))
+	for _, s := range given {
+		in[s] = true
+	}
+	list := slices.Clone(given)
+	for i, s := range all {
+		turn := (i-from+len(all))%len(all) < manyBackends
+		if (turn || p.isUnsettled(s)) && !in[s] {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// isUnsettled reports whether s is to be looked at again.
+func (p *process) isUnsettled(s *Section) bool {
+	v := p.services[s.Service]
+	return v != nil && !v.settled
 }
 
 // forgetServices forgets services that are not wanted any more: taking their
@@ -266,7 +316,7 @@ func (p *process) read(ctx context.Context, sections []*Section, full bool) (run
 		}
 	}
 	if fresh = !sameProcess(p.info, run.Info); fresh {
-		p.known, p.services, p.open, p.last = Known{}, map[string]*verdict{}, nil, nil
+		p.known, p.services, p.open, p.last = Known{}, map[string]*verdict{}, nil, nil // until it is met
 	}
 	p.info = run.Info
 	return run, fresh, nil
@@ -288,6 +338,7 @@ func (r *Runtime) update(ctx context.Context, p *process, run Running, sections 
 		if v := p.services[s.Service]; v == nil || !v.settled || v.section != s ||
 			v.states != p.sum(run.Backends[s.BackendName]) || !bytes.Equal(v.loaded, loaded(s.Service)) {
 			todo = append(todo, s)
+			p.known.watchOrder(p.seed, s, run.Backends[s.BackendName])
 		}
 	}
 	if len(todo) == 0 {

@@ -27,6 +27,7 @@ type meddler struct {
 	countdown atomic.Int64
 	fault     atomic.Value // string
 	seen      atomic.Value // func(cmd string)
+	slow      atomic.Bool  // replies come byte by byte
 }
 
 func newMeddler(t *testing.T, r *rig) *meddler {
@@ -101,6 +102,12 @@ func (m *meddler) relay(client net.Conn, path string) {
 			return
 		case "garbage":
 			text = "\x00\xff<html>" + text
+		}
+		for m.slow.Load() && len(text) > 1 {
+			if _, err := io.WriteString(client, text[:1]); err != nil {
+				return
+			}
+			text = text[1:]
 		}
 		if _, err := io.WriteString(client, text); err != nil {
 			return
@@ -187,31 +194,39 @@ func TestARefusedEnableIsTriedAtOnce(t *testing.T) {
 	}
 }
 
-// A server whose check was not enabled is not what is wanted.
-func TestARefusedHealthCheckIsMended(t *testing.T) {
-	web := runSection("web", nil, srv("a", "127.0.0.1:9", 1, ""))
-	r := newRig(t, nil, web)
-	m := newMeddler(t, r)
-	r.sync(web)
-	m.fault.Store("refuse")
-	m.seen.Store(func(cmd string) {
-		if strings.HasPrefix(cmd, "enable health web/b") {
-			m.countdown.Store(1)
-		}
-	})
-	more := runSection("web", nil, web.Servers[0], srv("b", "127.0.0.1:9", 2, "check inter 1h"))
-	r.sync(more)
-	m.fault.Store("")
-	r.rt.procs[0].known.refused = nil // as after a while
-	servers.Eventually(t, func() error {
-		r.compareNow()
-		r.sync(more)
-		stats, err := socket.ParseStat(r.cli("show stat web 4 -1"))
-		if err != nil || len(stats) != 2 || stats[1].Status == "no check" || r.rotation("web") != "a b" {
-			return fmt.Errorf("%+v %v", stats, err)
-		}
-		return nil
-	})
+// A server whose check was not enabled is not what is wanted, whether HAProxy
+// has refused that or never heard of it.
+func TestAHealthCheckThatWasNotEnabledIsMended(t *testing.T) {
+	for _, fault := range []string{"refuse", "close before"} {
+		t.Run(fault, func(t *testing.T) {
+			web := runSection("web", nil, srv("a", "127.0.0.1:9", 1, ""))
+			r := newRig(t, nil, web)
+			m := newMeddler(t, r)
+			r.sync(web)
+			m.fault.Store(fault)
+			m.seen.Store(func(cmd string) {
+				if strings.HasPrefix(cmd, "enable health web/b") {
+					m.countdown.Store(1)
+				}
+			})
+			more := runSection("web", nil, web.Servers[0], srv("b", "127.0.0.1:9", 2, "check inter 1h"))
+			_, err := r.rt.Sync(t.Context(), r.model(more), func(s string) []byte { return r.loaded[s] })
+			if (err != nil) != (fault == "close before") {
+				t.Fatal(err)
+			}
+			m.fault.Store("")
+			r.rt.procs[0].known.refused = nil // as after a while
+			servers.Eventually(t, func() error {
+				r.compareNow()
+				r.sync(more)
+				stats, err := socket.ParseStat(r.cli("show stat web 4 -1"))
+				if err != nil || len(stats) != 2 || stats[1].Status == "no check" || r.rotation("web") != "a b" {
+					return fmt.Errorf("%+v %v", stats, err)
+				}
+				return nil
+			})
+		})
+	}
 }
 
 // A process that could not be looked at in full is still one that nobody knows.

@@ -66,7 +66,7 @@ func (s Stanza) serverIDs() map[string]int {
 		}
 		if found := idWords(strings.Join(words[3:], " ")); len(found) == 1 {
 			if id, err := strconv.Atoi(found[0]); err == nil && id > 0 {
-				ids[words[1]] = id
+				ids[strings.Clone(words[1])] = id // without the file's text behind it
 			}
 		}
 	}

@@ -20,6 +20,8 @@ type Status struct {
 	Waiting      []string // reasons of a reload that is yet to be done
 	Held         []Held
 	Faults       []Fault // what does not work now, oldest first
+
+	whole, in []*Section // what should run, before and after what HAProxy refuses is left out
 }
 
 // ReloadStatus is one reload.
@@ -49,13 +51,14 @@ type Fault struct {
 // report makes the status of now.
 func (m *memory) report() *Status {
 	waiting, _ := m.reloadReasons()
-	if len(waiting) == 0 && m.downFrom.IsZero() && len(m.refusals) == 0 && (!m.stale || m.synced()) && m.want.Sections != nil {
+	if len(waiting) == 0 && m.downFrom.IsZero() && len(m.openRefusals()) == 0 && (!m.stale || m.synced()) && m.want.Sections != nil {
 		m.applied = m.snapshot.Rev
 	}
 	return &Status{
 		Wanted: m.snapshot.Rev, Written: m.fileRev, Applied: m.applied,
 		LastReload: m.lastReload, Reloads: m.reloads, FailedReload: m.failedReloads, Waiting: waiting,
 		Held: m.held, Faults: m.faults.list(),
+		whole: m.whole.Sections, in: m.want.Sections,
 	}
 }
 

@@ -70,9 +70,32 @@ func (s strikes) of(want Model) strikes {
 	return next
 }
 
-// striker applies strikes, and makes each section once. It belongs to one
-// goroutine.
-type striker struct{ made map[*Section]*Section }
+// remaker makes other sections of some of a model's, each once as long as it
+// says the same. It belongs to one goroutine.
+type remaker struct{ made map[*Section]*Section }
+
+// apply returns want with the sections that other makes; where that is nil the
+// section stays.
+func (k *remaker) apply(want Model, other func(*Section) *Section) Model {
+	m := want
+	m.Sections = slices.Clone(want.Sections)
+	made := map[*Section]*Section{}
+	for i, sec := range m.Sections {
+		next := other(sec)
+		if next == nil {
+			continue
+		}
+		if old := k.made[sec]; old != nil && bytes.Equal(old.Text, next.Text) {
+			next = old
+		}
+		m.Sections[i], made[sec] = next, next
+	}
+	k.made = made
+	return m
+}
+
+// striker applies strikes. It belongs to one goroutine.
+type striker struct{ remaker }
 
 // apply returns want without the struck servers.
 func (k *striker) apply(want Model, s strikes) Model {
@@ -80,21 +103,12 @@ func (k *striker) apply(want Model, s strikes) Model {
 		k.made = nil
 		return want
 	}
-	m := want
-	m.Sections = slices.Clone(want.Sections)
-	made := map[*Section]*Section{}
-	for i, sec := range m.Sections {
+	return k.remaker.apply(want, func(sec *Section) *Section {
 		if len(s[sec.Service]) == 0 {
-			continue
+			return nil
 		}
-		without := sectionWithout(sec, s[sec.Service])
-		if old := k.made[sec]; old != nil && bytes.Equal(old.Text, without.Text) {
-			without = old
-		}
-		m.Sections[i], made[sec] = without, without
-	}
-	k.made = made
-	return m
+		return sectionWithout(sec, s[sec.Service])
+	})
 }
 
 // sectionWithout returns sec without the servers of the given lines.

@@ -12,7 +12,9 @@ type syncFunc func(ctx context.Context, want Model, loaded func(service string) 
 
 // syncServers lets the socket half do its part.
 func (m *memory) syncServers(ctx context.Context) {
-	if m.sync == nil || len(m.want.Sections) == 0 {
+	if m.sync == nil || len(m.want.Sections) == 0 && !m.met {
+		m.downFrom = time.Time{} // with nothing to look after nobody misses HAProxy
+		m.faults.drop("socket")
 		return
 	}
 	if again := m.syncOnce(ctx); again {
@@ -21,11 +23,18 @@ func (m *memory) syncServers(ctx context.Context) {
 }
 
 func (m *memory) syncOnce(ctx context.Context) (again bool) {
+	loaded := m.loaded
+	if m.isReloading(time.Now()) {
+		loaded = nil
+	}
+	if m.runtime != nil && loaded != m.syncedTo {
+		m.runtime.compareAll() // against what was not known before
+	}
 	res, err := m.sync(ctx, m.want, func(service string) []byte {
-		if m.loaded == nil {
+		if loaded == nil {
 			return nil
 		}
-		return m.loaded.stanzas[service]
+		return loaded.stanzas[service]
 	})
 	now := time.Now()
 	if len(res.Steps) > 0 {
@@ -50,18 +59,30 @@ func (m *memory) syncOnce(ctx context.Context) (again bool) {
 	if len(res.Met) > 0 {
 		return true
 	}
-	m.noteSynced()
+	if m.syncedTo = loaded; loaded != nil {
+		m.noteSynced()
+	}
 	return res.Again
+}
+
+// isReloading reports whether the process that runs may be the one before the
+// last reload, which has not loaded the file: the command of a reload ends before
+// the new process runs.
+func (m *memory) isReloading(now time.Time) bool {
+	return m.out.deps.Reload == nil && m.metAt.Before(m.lastReload.At) && m.lastReload.Err == "" && now.Sub(m.lastReload.At) < settleTime
 }
 
 // metProcess takes note of a HAProxy that was not there before. It has loaded
 // the file, and nothing of what the one before it was told.
 func (m *memory) metProcess(met []*Met, now time.Time) {
 	first := !m.met
-	m.met = true
+	m.met, m.metAt = true, now
 	m.noteBare(met, now)
 	switch {
 	case m.loaded == nil:
+		if !m.strange.IsZero() {
+			m.unsure = met
+		}
 		return
 	case m.file == nil && !first:
 		m.loaded, m.unknown = nil, "HAProxy was restarted while synapse started, so what it has loaded is not known"
@@ -132,7 +153,8 @@ func (m *memory) doubt(met []*Met, started bool, now time.Time) {
 	m.odd = 0
 }
 
-// noteSynced takes note of what HAProxy now runs without having loaded it.
+// noteSynced takes note of what HAProxy now runs without having loaded it. The
+// last sync has compared everything with m.loaded, or what has changed since.
 func (m *memory) noteSynced() {
 	if m.loaded == nil {
 		return
@@ -150,6 +172,7 @@ func (m *memory) noteSynced() {
 	}
 	if stanzas != nil {
 		m.loaded = &content{preamble: m.loaded.preamble, stanzas: stanzas, shared: m.loaded.shared}
+		m.syncedTo = m.loaded
 	}
 }
 

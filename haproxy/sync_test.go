@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"smartstack/haproxy/socket"
+	"smartstack/internal/service"
 )
 
 // fakeSocket stands for a Runtime.
@@ -23,12 +24,15 @@ type fakeSocket struct {
 	loaded   string // what it was told HAProxy has loaded of web
 }
 
-func (f *fakeSocket) sync(_ context.Context, _ Model, loaded func(string) []byte) (Result, error) {
+func (f *fakeSocket) sync(_ context.Context, want Model, loaded func(string) []byte) (Result, error) {
 	f.calls++
 	f.loaded = string(loaded("web"))
 	fresh := f.fresh
 	f.fresh = false
 	res := Result{Refusals: f.refusals}
+	if len(want.Sections) == 0 {
+		res.Refusals = nil // a service that is not wanted is not compared
+	}
 	if fresh {
 		res.Met = []*Met{f.met}
 		if f.met == nil {
@@ -148,6 +152,22 @@ func TestARefusalThatComesBackIsReloadedSoon(t *testing.T) {
 	})
 }
 
+// What the socket refused for a service that is gone needs no reload.
+func TestRefusalsOfTheLastServiceEndWithIt(t *testing.T) {
+	withSocket(t, func(b *bed, f *fakeSocket) {
+		f.refusals = map[string]string{"web": "its sessions would be cut"}
+		b.spend(b.wanting("1"), 2*time.Second)
+		n := b.reloads
+		b.rev++
+		none := service.Snapshot{Rev: b.rev}
+		b.spend(func() time.Duration { return b.apply(none) }, time.Minute)
+		b.wantReloads(n + 1) // for the service that is removed
+		if st := b.out.Status(); len(st.Waiting) > 0 || st.Applied != b.rev {
+			t.Errorf("status %+v", st)
+		}
+	})
+}
+
 func TestSocketDown(t *testing.T) {
 	withSocket(t, func(b *bed, f *fakeSocket) {
 		f.err = errors.New("connection refused")
@@ -235,8 +255,8 @@ func TestNoReloadForWhatIsInQuarantine(t *testing.T) {
 		b.spend(b.wanting("1 9"), 3*time.Minute)
 		b.wantReloads(1)
 		b.wantFile("1", "9")
-		if st := b.out.Status(); len(st.Held) != 1 || len(st.Waiting) > 0 || st.Applied == st.Wanted {
-			t.Errorf("status %+v", st)
+		if st := b.out.Status(); len(st.Held) != 1 || len(st.Waiting) > 0 || st.Applied != st.Wanted {
+			t.Errorf("but for what is held, everything is applied: status %+v", st)
 		}
 		f.refusals = nil
 		b.spend(b.wanting("1 2"), time.Minute)

@@ -3,10 +3,11 @@ package haproxy
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -22,8 +23,9 @@ const defaultMode = 0o644
 // of an existing file are kept. Its directory is opened afresh for every step,
 // so that one which was taken away and came back is no lasting fault.
 type target struct {
-	path string // as configured
-	lock *os.File
+	path  string // as configured
+	owner owner  // we
+	lock  *os.File
 }
 
 // stamp tells whether a file is still the one that was written.
@@ -76,7 +78,7 @@ func (t *target) claim() error {
 	if err != nil {
 		return fmt.Errorf("lock of %s: %w", t.path, err)
 	}
-	if err := takeLock(lock, t.path); err != nil {
+	if err := takeLock(lock, t.path, t.owner); err != nil {
 		return errors.Join(err, lock.Close())
 	}
 	t.lock = lock
@@ -95,26 +97,6 @@ func (t *target) holds(dir *os.Root, file string) bool {
 	}
 	there, err := dir.Stat(file)
 	return err == nil && os.SameFile(ours, there)
-}
-
-// errTaken says that somebody else holds the lock.
-var errTaken = errors.New("is already written by another synapse")
-
-func takeLock(lock *os.File, path string) error {
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return fmt.Errorf("lock of %s: %w", path, err)
-		}
-		var by [32]byte
-		n, _ := lock.ReadAt(by[:], 0) // without a number the message is still true
-		return fmt.Errorf("%s %w, process %s: stop it, or give each its own config_file_path",
-			path, errTaken, strings.TrimSpace(string(by[:n])))
-	}
-	// The number is only for people; the lock does not depend on it.
-	if err := lock.Truncate(0); err == nil {
-		_, _ = lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	}
-	return nil
 }
 
 // release gives the lock back.
@@ -156,7 +138,7 @@ func (t *target) stat() (stamp, error) {
 }
 
 // stage writes text beside the file, ready to take its place.
-func (t *target) stage(text []byte) (*staged, error) {
+func (t *target) stage(text io.WriterTo) (*staged, error) {
 	dir, name, err := t.place()
 	if err != nil {
 		return nil, err
@@ -169,12 +151,20 @@ func (t *target) stage(text []byte) (*staged, error) {
 	if info != nil {
 		mode = info.Mode().Perm()
 	}
-	s, err := atomicfile.Stage(dir, name, text, mode, atomicfile.Options{})
+	s, err := atomicfile.StageFrom(dir, name, text, mode, atomicfile.Options{})
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
 	keepOwner(s.Path(), info)
-	return &staged{Staged: s, dir: dir, name: name, text: text}, nil
+	st := &staged{Staged: s, dir: dir}
+	rel, err := filepath.Rel(dir.Name(), s.Path())
+	if err == nil {
+		st.stamp, _, err = stampOf(dir, rel)
+	}
+	if err != nil {
+		return nil, errors.Join(err, st.discard())
+	}
+	return st, nil
 }
 
 // keepOwner gives the new file the old one's owner. Only root can do that to
@@ -193,9 +183,10 @@ func keepOwner(path string, old fs.FileInfo) {
 // discard, once.
 type staged struct {
 	*atomicfile.Staged
-	dir  *os.Root
-	name string
-	text []byte
+	dir *os.Root
+	// stamp is the file's, before and after commit. What is found there once it
+	// is live may be somebody else's doing already.
+	stamp stamp
 }
 
 // commit puts the text in the file's place and returns its stamp.
@@ -207,8 +198,7 @@ func (s *staged) commit() (stamp, error) {
 		}
 		return stamp{}, err
 	}
-	now, _, err := stampOf(s.dir, s.name)
-	return now, err
+	return s.stamp, nil
 }
 
 func (s *staged) discard() error {
@@ -246,6 +236,18 @@ func (t *target) dueFile(name string) string {
 	return filepath.Join(atomicfile.DefaultStage, "lock", name+".reload-due")
 }
 
+// toldFile returns the path of the journal of what HAProxy was told over its
+// socket.
+func (t *target) toldFile() string {
+	file := filepath.Join(atomicfile.DefaultStage, "lock")
+	dir, name, err := t.place()
+	if err != nil { // it is made when something is to be kept
+		return filepath.Join(filepath.Dir(t.path), file, filepath.Base(t.path)+".told")
+	}
+	defer dir.Close()
+	return filepath.Join(dir.Name(), file, name+".told")
+}
+
 // setDue remembers across runs whether HAProxy is yet to load the file. It is
 // a help, not a promise: an error is nobody's concern.
 func (t *target) setDue(due bool) {
@@ -270,4 +272,40 @@ func (t *target) isDue() bool {
 	defer dir.Close()
 	_, err = dir.Stat(t.dueFile(name))
 	return err == nil
+}
+
+// oursFile stands beside the lock and has the stamps of the file that is live
+// and of the one that is about to be, so that the next run knows whether somebody
+// else has changed the file meanwhile.
+func (t *target) oursFile(name string) string {
+	return filepath.Join(atomicfile.DefaultStage, "lock", name+".ours")
+}
+
+// setOurs notes which files are ours. Like setDue it is a help, not a promise.
+func (t *target) setOurs(stamps ...stamp) {
+	dir, name, err := t.place()
+	if err != nil {
+		return
+	}
+	defer dir.Close()
+	var text []byte
+	for _, s := range stamps {
+		text = fmt.Appendln(text, s.dev, s.ino, s.size, s.modified.UnixNano())
+	}
+	_ = dir.WriteFile(t.oursFile(name), text, defaultMode)
+}
+
+// isOurs reports whether a file with this stamp is one of ours, as far as is
+// known: all are when nothing is noted.
+func (t *target) isOurs(s stamp) bool {
+	dir, name, err := t.place()
+	if err != nil {
+		return true
+	}
+	defer dir.Close()
+	text, err := dir.ReadFile(t.oursFile(name))
+	if err != nil || len(text) == 0 || text[len(text)-1] != '\n' {
+		return true
+	}
+	return slices.Contains(strings.Split(string(text), "\n"), fmt.Sprint(s.dev, s.ino, s.size, s.modified.UnixNano()))
 }

@@ -1,7 +1,9 @@
 package haproxy
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -9,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestSecondSynapseRefuses(t *testing.T) {
@@ -83,5 +86,68 @@ func TestDanglingLink(t *testing.T) {
 	b.wantFile("1", "")
 	if _, err := os.Stat(filepath.Join(b.dir, "real", "haproxy.cfg")); err != nil {
 		t.Error(err)
+	}
+}
+
+// A change that somebody makes at the moment at which the file goes live must
+// not pass for ours: the stamp is known before.
+func TestTheStampOfAStagedFileIsKnownBefore(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "haproxy.cfg")
+	target := &target{path: file}
+	s, err := target.stage(bytes.NewReader([]byte("ours\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := s.stamp
+	if _, err := s.commit(); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := target.stat(); err != nil || now != before || now == (stamp{}) {
+		t.Errorf("%+v %v, want %+v", now, err, before)
+	}
+	if err := os.WriteFile(file, []byte("theirs\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := target.stat(); err != nil || now == before {
+		t.Errorf("%+v %v is still ours", now, err)
+	}
+}
+
+// The second synapse for the same file refuses, and names the first one well
+// enough to find it, from another container too.
+func TestTheFirstWriterIsNamed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "haproxy.cfg")
+	began := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	first := &target{path: file, owner: owner{pid: 42, host: "web-1", config: "/etc/synapse.json", since: began}}
+	if err := first.claim(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(first.release)
+	second := &target{path: file, owner: owner{pid: 43}}
+	const want = " is already written by another synapse, process 42 on web-1 with /etc/synapse.json, since 2026-03-01T12:00:00Z: stop it, or give each its own config_file_path"
+	if err := second.claim(); !errors.Is(err, errTaken) || err.Error() != file+want {
+		t.Errorf("the second one: %v", err)
+	}
+	first.release()
+	if err := second.claim(); err != nil {
+		t.Errorf("when the first has gone: %v", err)
+	}
+	second.release()
+}
+
+func TestAStrangeLockIsNoDanger(t *testing.T) {
+	for text, want := range map[string]string{"": "unknown", "17\n": "17", "1\x1b[2Jx\ny": "1?[2Jx", strings.Repeat("x", 5000): strings.Repeat("x", longestOwner)} {
+		file := filepath.Join(t.TempDir(), "lock")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		lock, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := readOwner(lock); got != want {
+			t.Errorf("%.20q is shown as %q", text, got)
+		}
+		lock.Close()
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"smartstack/internal/config"
 	"smartstack/internal/etcdconn"
 	"smartstack/internal/service"
+	"smartstack/internal/telemetry"
 	"smartstack/internal/zkconn"
 	"smartstack/reporters/console"
 	"smartstack/reporters/etcd"
@@ -25,7 +26,9 @@ import (
 type Deps struct {
 	Etcd   *etcdconn.Pool
 	ZK     *zkconn.Pool
-	Stdout io.Writer // of the console reporter; Write takes whole lines, from any goroutine
+	Statsd *telemetry.Statsd           // takes the original's metrics; nil = nobody does
+	Stdout io.Writer                   // of the console reporter; Write takes whole lines, from any goroutine
+	Getenv func(string) (string, bool) // for secrets that stand in the environment; nil = there is none
 }
 
 // kind is one type of reporter.
@@ -43,7 +46,11 @@ func kinds(d Deps) map[string]kind {
 		"etcd": use(func(o etcd.Options, log *slog.Logger) (*etcd.Reporter, error) { return etcd.New(o, d.Etcd, log) }),
 		"file": use(file.New),
 		"zookeeper": use(func(o zookeeper.Options, log *slog.Logger) (*zookeeper.Reporter, error) {
-			return zookeeper.New(o, d.ZK, log)
+			r, err := zookeeper.New(o, d.ZK, log)
+			if err == nil {
+				r.Measure(d.Statsd)
+			}
+			return r, err
 		}),
 	}
 }

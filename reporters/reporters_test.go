@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"log/slog"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -14,6 +13,7 @@ import (
 	"smartstack/internal/etcdconn"
 	"smartstack/internal/service"
 	"smartstack/internal/zkconn"
+	"smartstack/test/goroutines"
 )
 
 func build(t *testing.T, kind, text string) (service.Reporter, *config.Report) {
@@ -39,13 +39,14 @@ func TestNew(t *testing.T) {
 		{"etcd", `{"etcd_host": "none.invalid", "etcd_path": "/x"}`},
 		{"zookeeper", `{"zk_hosts": ["none.invalid:2181"], "zk_path": "/x"}`},
 	} {
-		before := runtime.NumGoroutine()
-		rep, r := build(t, tc.kind, tc.text)
-		if rep == nil || r.Err() != nil || len(r.Warnings()) > 0 {
-			t.Errorf("%s %s: %v %v", tc.kind, tc.text, r.Err(), r.Warnings())
-		}
-		if now := runtime.NumGoroutine(); now > before {
-			t.Errorf("%s: New started %d goroutines", tc.kind, now-before)
+		started := goroutines.Started(func() {
+			rep, r := build(t, tc.kind, tc.text)
+			if rep == nil || r.Err() != nil || len(r.Warnings()) > 0 {
+				t.Errorf("%s %s: %v %v", tc.kind, tc.text, r.Err(), r.Warnings())
+			}
+		})
+		if len(started) > 0 {
+			t.Errorf("%s: New started goroutines:\n%s", tc.kind, strings.Join(started, "\n\n"))
 		}
 		tested[strings.ToLower(tc.kind)] = true
 	}

@@ -65,7 +65,7 @@ func buildMulti(n, discovery *config.Node, d Deps, r *config.Report) service.Wat
 	if len(o.Watchers) == 0 {
 		r.Fault(n, "watchers: want at least one")
 	}
-	m := &multi{log: d.Log}
+	m := &multi{log: d.Log, statsd: d.Statsd}
 	for _, e := range o.Watchers {
 		deps := d
 		deps.Log = d.Log.With("watcher", e.Key)
@@ -166,7 +166,7 @@ func newToggle(n *config.Node, o ResolverOptions, m *multi, d Deps, r *config.Re
 	}
 	toggles := d.Toggles
 	if toggles == nil {
-		toggles = NewToggles(d.Log)
+		toggles = NewToggles(d.Log, d.Statsd)
 	}
 	object := object{bucket: bucket, key: key, interval: max(o.S3Interval.Duration(), time.Second)}
 	m.follow = func(slot *pickSlot) (release func()) { return toggles.follow(object, slot) }

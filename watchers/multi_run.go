@@ -12,6 +12,7 @@ import (
 	"smartstack/internal/mailbox"
 	"smartstack/internal/service"
 	"smartstack/internal/supervise"
+	"smartstack/internal/telemetry"
 )
 
 // multi runs several sources and says what its resolver makes of them. What
@@ -19,6 +20,7 @@ import (
 // one takes nothing away.
 type multi struct {
 	log      *slog.Logger
+	statsd   *telemetry.Statsd // of the original's metrics; nil = none
 	sources  []*source
 	resolver resolver
 	follow   func(*pickSlot) (release func()) // for s3_toggle, else nil
@@ -56,6 +58,8 @@ func (m *multi) names() []string {
 // returns an error when none of them works, so that it is known that the last
 // word may be out of date.
 func (m *multi) Run(ctx context.Context, publish func(service.Update)) error {
+	m.statsd.Count("synapse.watcher.multi.start")
+	defer m.statsd.Count("synapse.watcher.multi.stop")
 	ctx, cancel := context.WithCancel(ctx)
 	var actors sync.WaitGroup
 	defer actors.Wait()
@@ -142,6 +146,7 @@ func (r *multiRun) toggle(name string) {
 	}
 	if !slices.Contains(r.names(), name) {
 		r.log.Warn("the picked source is none of this service's; the one before stays", "watcher", name)
+		r.statsd.Count(toggleSwitch, "result:fail", "reason:unknown_watcher")
 		return
 	}
 	t.wanted = name
@@ -171,6 +176,9 @@ func (r *multiRun) say(spoke bool) {
 	}
 	if r.said && from != r.from {
 		r.log.Warn("another source is followed now", "watcher", from, "reason", "picked instead of "+r.from)
+	}
+	if _, ok := r.resolver.(*sequential); ok && from != r.from {
+		r.statsd.Count("synapse.watcher.multi.resolver.sequential.switch", "result:success", "watcher:"+from)
 	}
 	r.said, r.from = true, from
 	r.publish(u)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"smartstack/internal/config"
+	"smartstack/internal/telemetry"
 )
 
 // object is one file in S3 and how often it is looked at.
@@ -30,8 +31,9 @@ type readObject func(ctx context.Context, bucket, key string) ([]byte, error)
 // is read once for all of them, and they follow the same pick. It is safe for
 // use by many goroutines.
 type Toggles struct {
-	log  *slog.Logger
-	open func() readObject
+	log    *slog.Logger
+	statsd *telemetry.Statsd // nil = none
+	open   func() readObject
 
 	mu    sync.Mutex
 	polls map[object]*poll
@@ -46,9 +48,10 @@ type poll struct {
 	pick      string            // empty = none yet
 }
 
-// NewToggles returns toggles that nobody follows yet.
-func NewToggles(log *slog.Logger) *Toggles {
-	return &Toggles{log: log, open: s3Reader, polls: map[object]*poll{}}
+// NewToggles returns toggles that nobody follows yet. statsd takes the metrics
+// of the original; nil = nobody does.
+func NewToggles(log *slog.Logger, statsd *telemetry.Statsd) *Toggles {
+	return &Toggles{log: log, statsd: statsd, open: s3Reader, polls: map[object]*poll{}}
 }
 
 // follow puts the pick of o, now and whenever it changes, into slot until
@@ -120,23 +123,53 @@ func (t *Toggles) look(ctx context.Context, read readObject, o object, p *poll) 
 	defer cancel()
 	data, err := read(ctx, o.bucket, o.key)
 	if err != nil {
+		t.statsd.Count(fetchFailure, "reason:s3_error")
+		t.statsd.Count(toggleSwitch, "result:fail", "reason:nil_weights")
 		return err
 	}
 	lots, content, err := readWeights(o.String(), data)
 	if err != nil {
+		t.refuse(err)
 		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p.pick != "" && content == p.content {
+		t.statsd.Count(toggleSwitch, "result:skip")
 		return nil
 	}
 	p.pick, p.content = lots.pick(rand.Int64N), content
+	t.statsd.Count(toggleSwitch, "result:success", "watcher:"+p.pick)
 	t.log.Info("the toggle has been thrown", "watcher", p.pick, "reason", o.String())
 	for slot := range p.followers {
 		slot.Put(p.pick)
 	}
 	return nil
+}
+
+// The original's metrics of toggles.
+const (
+	toggleSwitch = "synapse.watcher.multi.resolver.s3_toggle.switch"
+	fetchFailure = "synapse.watcher.multi.resolver.s3_toggle.fetch_failure"
+)
+
+var (
+	errSchema  = errors.New("want an object of sources and weights")
+	errZeroSum = errors.New("the weights add up to 0, so nothing can be picked")
+)
+
+// refuse counts a file that cannot be used, in the original's words.
+func (t *Toggles) refuse(err error) {
+	switch {
+	case errors.Is(err, errZeroSum):
+		t.statsd.Count(toggleSwitch, "result:fail", "reason:zero_sum")
+	case errors.Is(err, errSchema):
+		t.statsd.Count(fetchFailure, "reason:invalid_schema")
+		t.statsd.Count(toggleSwitch, "result:fail", "reason:nil_weights")
+	default:
+		t.statsd.Count(fetchFailure, "reason:parse_error")
+		t.statsd.Count(toggleSwitch, "result:fail", "reason:nil_weights")
+	}
 }
 
 // The bounds of a toggle's file.
@@ -165,7 +198,7 @@ func readWeights(name string, data []byte) (weights, [sha256.Size]byte, error) {
 		return nil, none, err
 	}
 	if n.Kind() != config.Object {
-		return nil, none, fmt.Errorf("want an object of sources and weights, got %s", n.Kind())
+		return nil, none, fmt.Errorf("%w, got %s", errSchema, n.Kind())
 	}
 	var all weights
 	var sum int64
@@ -173,13 +206,13 @@ func readWeights(name string, data []byte) (weights, [sha256.Size]byte, error) {
 		item := n.Items()[i]
 		lot, err := strconv.ParseInt(item.Text(), 10, 64)
 		if item.Kind() != config.Int || err != nil || lot < 0 || lot > maxLot {
-			return nil, none, fmt.Errorf("%s: want a whole number from 0 to %d as the weight of %q", item.Pos(), maxLot, source)
+			return nil, none, fmt.Errorf("%w: %s: want a whole number from 0 to %d as the weight of %q", errSchema, item.Pos(), maxLot, source)
 		}
 		all = append(all, weight{name: source, lot: lot})
 		sum += lot
 	}
 	if sum == 0 {
-		return nil, none, errors.New("the weights add up to 0, so nothing can be picked")
+		return nil, none, errZeroSum
 	}
 	return all, sha256.Sum256([]byte(n.Canonical())), nil
 }

@@ -104,7 +104,7 @@ func TestToggleIsReadOnceForAllAndDrawsOnlyForNewContent(t *testing.T) {
 		var reads atomic.Int64
 		var file atomic.Pointer[string] // nil = away
 		file.Store(new("a: 1"))
-		toggles := NewToggles(quiet())
+		toggles := NewToggles(quiet(), nil)
 		toggles.open = func() readObject {
 			return func(context.Context, string, string) ([]byte, error) {
 				reads.Add(1)

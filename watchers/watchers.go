@@ -13,11 +13,14 @@ import (
 	"strings"
 
 	"smartstack/internal/config"
+	"smartstack/internal/consulconn"
 	"smartstack/internal/ec2poll"
 	"smartstack/internal/etcdconn"
 	"smartstack/internal/marathonconn"
 	"smartstack/internal/service"
+	"smartstack/internal/telemetry"
 	"smartstack/internal/zkconn"
+	"smartstack/watchers/consul"
 	"smartstack/watchers/dns"
 	"smartstack/watchers/docker"
 	"smartstack/watchers/ec2tag"
@@ -34,6 +37,8 @@ type Deps struct {
 	ZK   *zkconn.Pool
 	Etcd *etcdconn.Pool
 	EC2  *ec2poll.Pool
+	// Consul shares connections and queries.
+	Consul *consulconn.Pool
 	// Marathon shares event streams.
 	Marathon *marathonconn.Pool
 	// Toggles shares the files of multi's resolver s3_toggle; nil means not at all.
@@ -41,8 +46,32 @@ type Deps struct {
 	// PortOverride is the service's backend_port_override, for sources that
 	// need not know ports; 0 = none.
 	PortOverride int
+	// ReadOnly keeps sources from writing anything, as the path that a service
+	// in ZooKeeper lacks.
+	ReadOnly bool
+	// Statsd takes the metrics of the original, by the service's name; nil =
+	// nobody does.
+	Statsd  *telemetry.Statsd
+	Service string
 	// Known tells what an earlier run knew of the service; nil = nothing.
 	Known func() service.Set
+}
+
+// zookeeper gives a watcher what of d concerns all that follow ZooKeeper.
+func (d Deps) zookeeper(w *zookeeper.Watcher, err error) (*zookeeper.Watcher, error) {
+	if err != nil {
+		return nil, err
+	}
+	if d.ReadOnly {
+		w.ReadOnly()
+	}
+	w.Measure(d.Statsd, d.Service)
+	return w, nil
+}
+
+// unresolved counts a name that cannot be looked up.
+func (d Deps) unresolved() {
+	d.Statsd.Count("synapse.watcher.dns.resolve_failed", "service_name:"+d.Service)
 }
 
 // common holds the keys of every method that are not the watcher's own.
@@ -65,20 +94,27 @@ func kinds(d Deps) map[string]kind {
 		"file": use(func(o file.Options) (*file.Watcher, error) { return file.New(o, d.Log) }),
 		"etcd": use(func(o etcd.Options) (*etcd.Watcher, error) { return etcd.New(o, d.Etcd, d.Log) }),
 		"zookeeper": use(func(o zookeeper.Options) (*zookeeper.Watcher, error) {
-			return zookeeper.New(o, d.ZK, d.Log)
+			return d.zookeeper(zookeeper.New(o, d.ZK, d.Log))
 		}),
 		"zookeeper_poll": use(func(o zookeeper.PollOptions) (*zookeeper.Watcher, error) {
-			return zookeeper.NewPoll(o, d.ZK, d.Log)
+			return d.zookeeper(zookeeper.NewPoll(o, d.ZK, d.Log))
 		}),
 		"zookeeper_dns":      use(func(o ZooKeeperDNSOptions) (*resolved, error) { return newZooKeeperDNS(o, d) }),
 		"zookeeper_dns_poll": use(func(o ZooKeeperDNSPollOptions) (*resolved, error) { return newZooKeeperDNSPoll(o, d) }),
-		"dns":                use(func(o dns.Options) (*dns.Watcher, error) { return dns.New(o, d.PortOverride, d.Log) }),
-		"docker":             use(func(o docker.Options) (*docker.Watcher, error) { return docker.New(o, d.Log) }),
-		"ec2tag":             use(func(o ec2tag.Options) (*ec2tag.Watcher, error) { return ec2tag.New(o, d.PortOverride, d.EC2, d.Log) }),
+		"dns": use(func(o dns.Options) (*dns.Watcher, error) {
+			w, err := dns.New(o, d.PortOverride, d.Log)
+			if err == nil {
+				w.OnFailure(d.unresolved)
+			}
+			return w, err
+		}),
+		"docker": use(func(o docker.Options) (*docker.Watcher, error) { return docker.New(o, d.Log) }),
+		"ec2tag": use(func(o ec2tag.Options) (*ec2tag.Watcher, error) { return ec2tag.New(o, d.PortOverride, d.EC2, d.Log) }),
 		"marathon": use(func(o marathon.Options) (*marathon.Watcher, error) {
 			return marathon.New(o, marathon.Deps{Pool: d.Marathon, Log: d.Log, Override: d.PortOverride, Known: d.Known})
 		}),
-		"multi": multiKind(d),
+		"consul": use(func(o consul.Options) (*consul.Watcher, error) { return consul.New(o, d.Consul, d.Log) }),
+		"multi":  multiKind(d),
 	}
 }
 

@@ -36,27 +36,28 @@ type resolved struct {
 }
 
 func newZooKeeperDNS(o ZooKeeperDNSOptions, d Deps) (*resolved, error) {
-	source, err := zookeeper.New(o.Options, d.ZK, d.Log)
+	source, err := d.zookeeper(zookeeper.New(o.Options, d.ZK, d.Log))
 	if err != nil {
 		return nil, err
 	}
-	return newResolved(source, o.Lookup, d.Log)
+	return newResolved(source, o.Lookup, d)
 }
 
 func newZooKeeperDNSPoll(o ZooKeeperDNSPollOptions, d Deps) (*resolved, error) {
-	source, err := zookeeper.NewPoll(o.PollOptions, d.ZK, d.Log)
+	source, err := d.zookeeper(zookeeper.NewPoll(o.PollOptions, d.ZK, d.Log))
 	if err != nil {
 		return nil, err
 	}
-	return newResolved(source, o.Lookup, d.Log)
+	return newResolved(source, o.Lookup, d)
 }
 
-func newResolved(source service.Watcher, o dns.Lookup, log *slog.Logger) (*resolved, error) {
-	follower, err := dns.NewFollower(o, log)
+func newResolved(source service.Watcher, o dns.Lookup, d Deps) (*resolved, error) {
+	follower, err := dns.NewFollower(o, d.Log)
 	if err != nil {
 		return nil, err
 	}
-	return &resolved{log: log, source: source, follower: follower}, nil
+	follower.OnFailure(d.unresolved)
+	return &resolved{log: d.Log, source: source, follower: follower}, nil
 }
 
 // Run ends with the source's Run. While that cannot be read, in the next Run,

@@ -116,7 +116,7 @@ func benchmarkServices(b *testing.B, services int, reporter string) {
 	configs := mailbox.New[loop.Config](wake)
 	configs.Put(plan.config)
 	done := make(chan error)
-	go func() { done <- loop.Run(ctx, configs, wake, log) }()
+	go func() { done <- loop.Run(ctx, configs, wake, loop.NewControl(), log) }()
 	<-time.After(2 * time.Second) // all first rounds are over
 
 	start, used := time.Now(), cpuTime(b)

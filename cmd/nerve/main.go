@@ -7,10 +7,12 @@ import (
 	"flag"
 	"io"
 	"os"
-	"runtime/debug"
 
 	"smartstack/internal/cli"
 	"smartstack/internal/etcdconn"
+	"smartstack/internal/reaper"
+	"smartstack/internal/sdnotify"
+	"smartstack/internal/telemetry"
 	"smartstack/internal/zkconn"
 	"smartstack/reporters"
 )
@@ -26,19 +28,18 @@ const (
 )
 
 func main() {
-	// Half the usual headroom of the heap: a thousand services then fit into
-	// 50 MB, for less than a hundredth more CPU. GOGC still decides when set.
-	if _, set := os.LookupEnv("GOGC"); !set {
-		debug.SetGCPercent(50)
-	}
+	cli.SpareMemory(os.LookupEnv)
 	os.Exit(run(context.Background(), os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr))
 }
 
 const usage = `Usage: nerve -c FILE [options]
+       nerve COMMAND [arguments] [options]
 
 Checks the services in FILE and keeps the healthy ones registered.
 SIGHUP reads FILE again; a bad file leaves the running configuration in force.
-SIGTERM and SIGINT withdraw all registrations.
+SIGUSR1 switches the log between debug and info.
+SIGTERM and SIGINT drain what asks for it and withdraw all registrations; a
+second one waits for nothing.
 
 Options:
   -c, --config FILE     the configuration (JSON or YAML); also NERVE_CONFIG
@@ -56,24 +57,44 @@ Exit codes: 0 all withdrawn, 1 bad configuration, 2 bad usage,
 
 // run is the program, without hidden inputs; it returns the exit code.
 func run(ctx context.Context, args []string, getenv func(string) (string, bool), stdout, stderr io.Writer) int {
+	own := cli.Program{Name: "nerve", Version: version}
+	table := commands(operator(getenv))
+	if code, ok := cli.Dispatch(ctx, own, table, socketOf, args, getenv, stdout, stderr); ok {
+		return code
+	}
+	own.Usage = usage + "\n" + cli.CommandUsage("nerve", table)
 	instance, _ := getenv("NERVE_INSTANCE_ID")
 	flags := func(f *flag.FlagSet) {
 		for _, name := range []string{"i", "instance_id", "instance-id"} {
 			f.StringVar(&instance, name, instance, "")
 		}
 	}
-	start, code := cli.Begin(cli.Program{Name: "nerve", Version: version, Usage: usage}, args, getenv, flags, stdout, stderr)
+	start, code := cli.Begin(own, args, getenv, flags, stdout, stderr)
 	if start == nil {
 		return code
 	}
 	log := start.Log
-	p := &program{start: start, instance: instance, log: log, deps: reporters.Deps{
+	p := &program{start: start, instance: instance, log: log, systemd: sdnotify.New(getenv, os.Getpid()), deps: reporters.Deps{
 		Etcd:   etcdconn.NewPool(log),
 		ZK:     zkconn.NewPool(log),
+		Statsd: telemetry.NewStatsd(),
 		Stdout: stdout,
+		Getenv: getenv,
 	}}
 	if start.Check {
 		return p.check(stdout, stderr)
 	}
+	defer reaper.Start()() // in a container we may be process 1
 	return p.serve(ctx, stderr)
+}
+
+// operator is the name of the person behind a command, as the environment tells
+// it.
+func operator(getenv func(string) (string, bool)) string {
+	for _, name := range []string{"SUDO_USER", "USER", "LOGNAME"} {
+		if by, _ := getenv(name); by != "" {
+			return by[:min(len(by), maxBy)]
+		}
+	}
+	return ""
 }

@@ -40,8 +40,18 @@ type process struct {
 
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
-	n := &process{t: t, cmd: exec.Command(os.Args[0], args...), out: &lockedBuffer{}, done: make(chan struct{})}
-	n.cmd.Env = []string{"NERVE_TEST_RUN_MAIN=1", "PATH=" + os.Getenv("PATH")}
+	return startWith(t, nil, args...)
+}
+
+func startWith(t *testing.T, env []string, args ...string) *process {
+	t.Helper()
+	return startProgram(t, os.Args[0], env, args...)
+}
+
+func startProgram(t *testing.T, program string, env []string, args ...string) *process {
+	t.Helper()
+	n := &process{t: t, cmd: exec.Command(program, args...), out: &lockedBuffer{}, done: make(chan struct{})}
+	n.cmd.Env = append([]string{"NERVE_TEST_RUN_MAIN=1", "PATH=" + os.Getenv("PATH")}, env...)
 	n.cmd.Stdout, n.cmd.Stderr = n.out, n.out
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := n.cmd.Start(); err != nil {

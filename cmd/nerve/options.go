@@ -5,44 +5,53 @@ import (
 	"time"
 
 	"smartstack/internal/config"
+	"smartstack/internal/control"
 	"smartstack/internal/nerve"
-	"smartstack/internal/service"
 )
 
 // options are the top-level keys.
 type options struct {
-	InstanceID  string                   `cfg:"instance_id" doc:"Name under which this host registers; required unless -i gives it."`
-	Heartbeat   string                   `cfg:"heartbeat_path" doc:"File that is touched every 10 seconds while all loops make progress."`
-	MaxFailures int                      `cfg:"max_repeated_report_failures" default:"10" doc:"Not needed any more: a failed report is tried again in the next round, without a restart."`
-	StatsD      statsd                   `cfg:"statsd" doc:"Where DogStatsD metrics go. Accepted; no metrics are sent yet."`
-	Services    config.Map[*config.Node] `cfg:"services" doc:"The services by name."`
-	ConfDir     string                   `cfg:"service_conf_dir" doc:"Directory of one file per service (*.json, *.yaml); the base name is the service's name."`
-	ListenPort  struct{}                 `cfg:"listen_port,ignore"` // written by the cookbook, never read by the original
+	InstanceID  string                          `cfg:"instance_id" doc:"Name under which this host registers; required unless -i gives it."`
+	Heartbeat   string                          `cfg:"heartbeat_path" doc:"File that is touched every 10 seconds while all loops make progress."`
+	MaxFailures int                             `cfg:"max_repeated_report_failures" default:"10" doc:"Not needed any more: a failed report is tried again in the next round, without a restart."`
+	StatsD      statsd                          `cfg:"statsd" doc:"Where the metrics of the original go, by DogStatsD."`
+	Services    config.Map[*config.Node]        `cfg:"services" doc:"The services by name."`
+	ConfDir     string                          `cfg:"service_conf_dir" doc:"Directory of one file per service (*.json, *.yaml); the base name is the service's name."`
+	MaxDown     string                          `cfg:"max_down_at_once" doc:"How many services checks may take out at the same time, as a number or in percent (20%); further ones stay registered until one of those is back. Absent or 0 means any number."`
+	DrainWait   config.Optional[config.Seconds] `cfg:"drain_wait" doc:"As the services' option, for all that have none of their own."`
+	Rate        float64                         `cfg:"registrations_per_second" default:"0" doc:"How many registrations are made in a second, after a lost session or at the start; 0 means as fast as possible. Withdrawals never wait."`
+	StateFile   string                          `cfg:"state_file" doc:"File that keeps what operators order (nerve down, drain, weight) over a restart."`
+	Control     control.Options                 `cfg:"control" doc:"Where nerve answers its commands."`
+	ListenPort  struct{}                        `cfg:"listen_port,ignore"` // written by the cookbook, never read by the original
+	dataOptions
 }
 
 // statsd says where metrics go.
 type statsd struct {
-	Host string `cfg:"host" default:"localhost" doc:"Host of the DogStatsD agent."`
-	Port int    `cfg:"port" default:"8125" doc:"UDP port of the DogStatsD agent."`
+	Host       string             `cfg:"host" default:"localhost" doc:"Host of the DogStatsD agent."`
+	Port       int                `cfg:"port" default:"8125" doc:"UDP port of the DogStatsD agent; 0 = nothing is sent."`
+	SampleRate map[string]float64 `cfg:"sample_rate" doc:"Share of each metric that is sent, by its name, from 0 to 1."`
 }
 
 // serviceOptions are the keys of one service. What is left in Rest belongs to
 // the reporter.
 type serviceOptions struct {
-	Host          string               `cfg:"host,required" doc:"Address to register, and to check unless a check has its own."`
+	Host          string               `cfg:"host,required" doc:"Address to register, and to check unless a check has its own: a name or an address; auto for the one that leads to the registry; interface:NAME, or the bare name of an interface, for that one's; or a text with ${ENVIRONMENT} and ${ec2:PATH}."`
 	Port          int                  `cfg:"port,required" doc:"Port to register, and to check unless a check has its own."`
 	ReporterType  string               `cfg:"reporter_type" doc:"Registry; its own keys stand beside this one. zookeeper when absent."`
 	Reporters     []*config.Node       `cfg:"reporters" doc:"Several registries, each an object with a type and its own keys, instead of reporter_type."`
-	Interval      config.Seconds       `cfg:"check_interval" default:"0.5" doc:"Time from the beginning of one round of checks to the next, in seconds."`
+	Interval      config.Seconds       `cfg:"check_interval" default:"0.5" doc:"Time from the beginning of one call of a check to the next, in seconds."`
 	Mocked        bool                 `cfg:"check_mocked" default:"false" doc:"Skip the checks: always up, for load tests."`
-	Checks        []*config.Node       `cfg:"checks" doc:"Checks, all of which must pass, in this order; without any the service is always up."`
+	Checks        []*config.Node       `cfg:"checks" doc:"Checks, all of which must pass; each has a timetable of its own. Without any the service is always up."`
 	RateLimiting  *rateLimiting        `cfg:"rate_limiting" doc:"Bounds how often the registration may change."`
 	Weight        config.Optional[int] `cfg:"weight" doc:"Weight to register, 0 or more."`
 	ServerOptions string               `cfg:"haproxy_server_options" doc:"Words for the consumers' HAProxy server line."`
-	Labels        config.JSON          `cfg:"labels" doc:"Object to register along, for the consumers' label filters."`
+	Labels        config.JSON          `cfg:"labels" doc:"Object to register along, for the consumers' label filters. Its texts may hold ${ENVIRONMENT} and ${ec2:PATH}."`
+	Life          lifeOptions          `cfg:",inline"`
 	Clones        int                  `cfg:"load_test_concurrency" doc:"Run this many copies, named <service>_0 and so on, for load tests."`
 	MaxFailures   int                  `cfg:"max_repeated_report_failures" doc:"Not needed any more; see the top level."`
 	Rest          *config.Node         `cfg:",rest"`
+	serviceDataOptions
 }
 
 // rateLimiting bounds the changes of a registration.
@@ -102,19 +111,5 @@ func (o *serviceOptions) Validate(n *config.Node, r *config.Report) {
 			r.Warn(o.Rest.Get(key), "unknown option; with reporters, each reporter has its keys inside")
 		}
 	}
-	if err := o.backend("i").Validate(); err != nil {
-		r.Fault(n, "%v", err)
-	}
-}
-
-// backend is what gets registered.
-func (o *serviceOptions) backend(instance string) service.Backend {
-	b := service.Backend{Name: instance, Host: o.Host, Port: o.Port, ServerOptions: o.ServerOptions}
-	if o.Weight.Set {
-		b.Weight = service.KnownInt(int64(o.Weight.Value))
-	}
-	if o.Labels != "null" {
-		b.Labels = service.Labels(o.Labels)
-	}
-	return b
+	o.check(n, r)
 }

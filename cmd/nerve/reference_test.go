@@ -20,6 +20,11 @@ func TestReferenceIsUpToDate(t *testing.T) {
 			Fields: config.Describe(serviceOptions{}),
 		},
 	}
+	sections = append(sections, reference.Section{
+		Title:  "Every registry",
+		Text:   "Beside `reporter_type`, or inside each entry of `reporters`.",
+		Fields: config.Describe(exposing{}),
+	})
 	types := reporters.Describe()
 	for _, name := range slices.Sorted(maps.Keys(types)) {
 		sections = append(sections, reference.Section{

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"smartstack/internal/etcdconn"
+	"smartstack/internal/registration"
 	"smartstack/internal/service"
 	"smartstack/internal/zkconn"
 	"smartstack/test/servers"
@@ -22,6 +24,22 @@ import (
 type consumer struct {
 	t    *testing.T
 	last atomic.Pointer[service.Update]
+	each sync.Map // number of backends -> *atomic.Int64, the updates with so many
+}
+
+func (c *consumer) heard(u service.Update) {
+	n, _ := c.each.LoadOrStore(u.Backends.Len(), new(atomic.Int64))
+	n.(*atomic.Int64).Add(1)
+	c.last.Store(&u)
+}
+
+// seen returns how many updates had so many backends.
+func (c *consumer) seen(backends int) int {
+	n, ok := c.each.Load(backends)
+	if !ok {
+		return 0
+	}
+	return int(n.(*atomic.Int64).Load())
 }
 
 func consume(t *testing.T, w service.Watcher, err error) *consumer {
@@ -35,7 +53,7 @@ func consume(t *testing.T, w service.Watcher, err error) *consumer {
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			if err := w.Run(ctx, func(u service.Update) { c.last.Store(&u) }); err != nil {
+			if err := w.Run(ctx, c.heard); err != nil {
 				t.Logf("watcher: %v", err)
 				<-time.After(50 * time.Millisecond)
 			}
@@ -47,7 +65,12 @@ func consume(t *testing.T, w service.Watcher, err error) *consumer {
 
 func (c *consumer) sees(backends int) {
 	c.t.Helper()
-	servers.Eventually(c.t, func() error {
+	c.seesWithin(servers.Deadline, backends)
+}
+
+func (c *consumer) seesWithin(limit time.Duration, backends int) {
+	c.t.Helper()
+	servers.Within(c.t, limit, func() error {
 		u := c.last.Load()
 		if u == nil {
 			return errors.New("the watcher has not spoken")
@@ -73,7 +96,7 @@ func TestTwoRegistriesAtOnce(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	zkWatcher, err := zookeeper.New(zookeeper.Options{
 		Hosts: []string{zk.Addr}, Path: "/services/web", WatchData: "auto",
-		Decode: zookeeper.Decode{Method: "nerve"},
+		Decode: registration.Options{Method: "nerve"},
 	}, zkconn.NewPool(log), log)
 	inZK := consume(t, zkWatcher, err)
 	etcdWatcher, err := etcd.New(etcd.Options{Hosts: []string{etcdServer.Addr}, Path: "/services/web"}, etcdconn.NewPool(log), log)

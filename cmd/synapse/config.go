@@ -11,6 +11,7 @@ import (
 	"smartstack/haproxy"
 	"smartstack/internal/atomicfile"
 	"smartstack/internal/config"
+	"smartstack/internal/confwatch"
 	"smartstack/internal/fileout"
 	"smartstack/internal/service"
 	"smartstack/internal/synapse"
@@ -21,9 +22,12 @@ import (
 // program needs to run it, and nothing started yet.
 type plan struct {
 	options     options
+	watched     *confwatch.Files // nil = their changes wait for a HUP
+	sum         string           // confwatch's, from before the reading
 	definitions []synapse.Definition
 	services    []haproxy.ServiceConfig
-	noFile      map[string]bool // services without a file of file_output
+	noFile      map[string]bool   // services without a file of file_output
+	sources     map[string]string // by service, for people
 	warnings    []string
 }
 
@@ -34,8 +38,8 @@ func readPlan(path string, read config.ReadOptions, strict bool, deps watchers.D
 	if err != nil {
 		return &plan{}, err
 	}
-	r := &config.Report{Strict: strict}
-	p := &plan{noFile: map[string]bool{}}
+	r := &config.Report{Strict: strict, Getenv: read.Getenv}
+	p := &plan{noFile: map[string]bool{}, sources: map[string]string{}}
 	root.Decode(&p.options, r)
 	if p.options.HAProxy == nil && p.options.FileOutput == nil {
 		r.Fault(root, "no output: want a section haproxy, file_output or both")
@@ -47,6 +51,9 @@ func readPlan(path string, read config.ReadOptions, strict bool, deps watchers.D
 		for _, clash := range haproxy.Clashes(p.options.HAProxy, p.services) {
 			r.Fault(nil, "%s", clash)
 		}
+	}
+	if err := p.options.Control.Check(); err != nil {
+		r.Fault(root.Get("control"), "%v", err)
 	}
 	p.warnings = r.Warnings()
 	return p, r.Err()
@@ -75,13 +82,14 @@ func (p *plan) add(name string, n *config.Node, deps watchers.Deps, r *config.Re
 	policy := p.policy(n, &o, r)
 	for _, name := range names {
 		deps := deps
-		deps.Log = deps.Log.With("service", name)
+		deps.Log, deps.Service = deps.Log.With("service", name), name
 		deps.PortOverride = policy.PortOverride
-		at := len(p.definitions)
-		deps.Known = func() service.Set { return p.definitions[at].LastKnown.Backends }
+		lastKnown := lastKnown(p.stateDirectory(), name, deps.Log)
+		deps.Known = func() service.Set { return lastKnown().Backends }
 		p.definitions = append(p.definitions, synapse.Definition{
-			Name:   name,
-			Policy: policy,
+			Name:      name,
+			Policy:    policy,
+			LastKnown: lastKnown,
 			Source: synapse.Source{
 				Key:     fmt.Sprint(o.Discovery.Canonical(), o.DiscoveryMulti.Canonical(), policy.PortOverride),
 				Watcher: newWatcher(&o, deps, r),
@@ -89,6 +97,7 @@ func (p *plan) add(name string, n *config.Node, deps watchers.Deps, r *config.Re
 		})
 		p.services = append(p.services, haproxy.ServiceConfig{Name: name, Options: o.HAProxy, Raw: n.Get("haproxy").Canonical()})
 		p.noFile[name] = o.FileOutput.Disabled
+		p.sources[name] = sourceOf(n)
 	}
 }
 
@@ -196,23 +205,18 @@ func (p *plan) stateDirectory() string {
 	}
 }
 
-// remember fills in what an earlier run knew. What cannot be read is only
-// missed while a registry is silent, so it is a warning.
-func (p *plan) remember(log *slog.Logger) {
-	dir := p.stateDirectory()
-	if dir == "" {
-		return
-	}
-	var names []string
-	for _, d := range p.definitions {
-		names = append(names, d.Name)
-	}
-	last, err := fileout.ReadLastKnown(dir, names)
-	if err != nil {
-		log.Warn("part of the last known state cannot be used", "err", err)
-	}
-	for i := range p.definitions {
-		p.definitions[i].LastKnown = synapse.Known(last[p.definitions[i].Name])
+// lastKnown returns what reads a service's record in dir. A record that cannot
+// be read is only missed while a registry is silent, so it is a warning.
+func lastKnown(dir, name string, log *slog.Logger) func() synapse.Known {
+	return func() synapse.Known {
+		if dir == "" {
+			return synapse.Known{}
+		}
+		known, err := fileout.ReadLastKnown(dir, name)
+		if err != nil {
+			log.Warn("the last known state cannot be used", "err", err)
+		}
+		return synapse.Known(known)
 	}
 }
 

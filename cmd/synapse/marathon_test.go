@@ -44,7 +44,6 @@ func TestMarathonWatcherKnowsWhatServedBefore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.remember(log)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	var got service.Set

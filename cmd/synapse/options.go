@@ -3,6 +3,7 @@ package main
 import (
 	"smartstack/haproxy"
 	"smartstack/internal/config"
+	"smartstack/internal/control"
 	"smartstack/internal/fileout"
 )
 
@@ -10,18 +11,20 @@ import (
 type options struct {
 	Services       config.Map[*config.Node] `cfg:"services" doc:"The services by name."`
 	ServiceConfDir string                   `cfg:"service_conf_dir" doc:"Directory of one file per service (*.json, *.yaml); the base name is the service's name."`
+	ReloadOnChange bool                     `cfg:"reload_on_change" default:"no" doc:"Read the configuration again, as at a HUP, when its file or those of service_conf_dir have changed."`
 	HAProxy        *haproxy.Options         `cfg:"haproxy" doc:"The HAProxy output; without it none is written."`
 	FileOutput     *fileout.Options         `cfg:"file_output" doc:"The output of one JSON file per service."`
 	StateDirectory string                   `cfg:"state_directory" doc:"Directory of the last known good state, from which synapse starts when a registry is silent; default: .synapse/last-known beside haproxy.config_file_path."`
 	StartDeadline  config.Seconds           `cfg:"start_deadline" default:"5" doc:"How long a silent source may keep the first update waiting, in seconds."`
 	RemovalGuard   bool                     `cfg:"removal_guard" default:"yes" doc:"When most of at least six backends vanish at once, read the source again before believing it."`
-	Statsd         statsd                   `cfg:"statsd" doc:"Where DogStatsD metrics go. Accepted; no metrics are sent yet."`
+	Statsd         statsd                   `cfg:"statsd" doc:"Where the metrics of the original go, by DogStatsD."`
+	Control        control.Options          `cfg:"control" doc:"Where synapse answers status, explain and the other commands, and serves its page and metrics."`
 }
 
-// statsd is accepted as the originals have it.
+// statsd says where the originals' metrics go.
 type statsd struct {
 	Host       string             `cfg:"host" default:"localhost" doc:"Host of the DogStatsD agent."`
-	Port       int                `cfg:"port" default:"8125" doc:"UDP port of the DogStatsD agent."`
+	Port       int                `cfg:"port" default:"8125" doc:"UDP port of the DogStatsD agent; 0 = nothing is sent."`
 	SampleRate map[string]float64 `cfg:"sample_rate" doc:"Share of each metric that is sent, by its name, from 0 to 1."`
 }
 

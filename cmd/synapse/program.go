@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -16,19 +15,23 @@ import (
 	"smartstack/haproxy"
 	"smartstack/internal/cli"
 	"smartstack/internal/config"
+	"smartstack/internal/confwatch"
 	"smartstack/internal/fileout"
+	"smartstack/internal/sdnotify"
 	"smartstack/internal/service"
 	"smartstack/internal/synapse"
+	"smartstack/internal/telemetry"
 	"smartstack/watchers"
 )
 
 // program is a running synapse. Everything in it belongs to the goroutine that
 // calls serve.
 type program struct {
-	start *cli.Start
-	log   *slog.Logger
-	read  config.ReadOptions
-	deps  watchers.Deps
+	start   *cli.Start
+	log     *slog.Logger
+	read    config.ReadOptions
+	systemd *sdnotify.Notifier
+	deps    watchers.Deps
 
 	haproxy  *haproxy.Output // in force, or the last one that was; nil = none ever
 	known    *fileout.Output // in force; nil = none
@@ -36,6 +39,12 @@ type program struct {
 
 	stdout     *os.File    // for HAProxy; nil = none
 	supervised *supervised // nil = HAProxy is not ours to run
+
+	files   *confwatch.Slot
+	window  *window
+	timed   *timed            // measures haproxy
+	statsd  *telemetry.Statsd // of the original's metrics
+	started time.Time
 }
 
 // check reads the configuration, says what it finds and touches nothing.
@@ -53,7 +62,17 @@ func (p *program) check(stdout, stderr io.Writer) int {
 }
 
 func (p *program) plan() (*plan, error) {
-	return readPlan(p.start.Config, p.read, p.start.Strict, p.deps)
+	plan, err := readPlan(p.start.Config, p.read, p.start.Strict, p.deps)
+	if err != nil || !plan.options.ReloadOnChange {
+		return plan, err
+	}
+	// Summed before they are read, so that no change is missed.
+	files := &confwatch.Files{Main: p.start.Config, Dir: plan.options.ServiceConfDir}
+	sum, _ := confwatch.Sum(*files) // a fault is found again by the reading
+	if plan, err = readPlan(p.start.Config, p.read, p.start.Strict, p.deps); err == nil {
+		plan.watched, plan.sum = files, sum
+	}
+	return plan, err
 }
 
 // serve runs the program until it is asked to end.
@@ -62,6 +81,9 @@ func (p *program) serve(ctx context.Context, stderr io.Writer) int {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
+	louder := make(chan os.Signal, 1)
+	signal.Notify(louder, syscall.SIGUSR1)
+	defer signal.Stop(louder)
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 
@@ -70,45 +92,74 @@ func (p *program) serve(ctx context.Context, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return exitFault
 	}
+	p.window, p.started = newWindow(p), time.Now()
+	p.send(plan.options.Statsd)
 	c, err := p.prepare(plan)
 	if err != nil {
 		p.log.Error("synapse cannot start", "err", err)
+		p.statsd.Count("synapse.stop", stopTags(err, "init")...)
+		p.statsd.Close()
 		return exitFault
 	}
 	p.supervised.start()
+	p.statsd.Count("synapse.start")
 	p.log.Info("synapse starts", "version", version, "config", p.start.Config, "holds", plan.summary())
+	p.systemd.Starting(c.StartDeadline + startRest)
 	hub := synapse.New(c, p.log)
+	p.show(plan, hub)
+	defer p.window.server.Close()
 	done := make(chan error, 1)
 	go func() { done <- hub.Run(ctx) }()
-	settled := time.NewTimer(settleTime)
+	defer p.keepInformed(ctx, hub)()
+	settle := settleTime
+	settled := time.NewTimer(settle)
 	defer settled.Stop()
+	p.files = confwatch.NewSlot(p.log)
+	p.files.Follow(ctx, plan.watched, plan.sum)
+	defer p.files.Stop()
 	for {
 		select {
 		case <-settled.C:
-			p.tidy()
+			if err := cli.GiveBack(); err != nil {
+				p.log.Debug("synapse keeps memory that it does not need", "err", err)
+			}
+			if settle < settledLate {
+				settle = settledLate
+				settled.Reset(settle)
+			}
 		case <-hup:
+			p.start.Telemetry.Forget()
+			p.systemd.Reloading()
 			p.reload(ctx, hub)
-			settled.Reset(settleTime)
+			p.systemd.Ready() // for systemd a reload ends this way or not at all
+			settle = settleTime
+			settled.Reset(settle)
+		case <-p.files.Changed():
+			p.log.Info("the configuration's files have changed; they are read again", "config", p.start.Config)
+			p.reload(ctx, hub)
+			settle = settleTime
+			settled.Reset(settle)
+		case <-louder:
+			p.log.Info("the log level was set", "to", strings.ToLower(p.start.Telemetry.Toggle().String()))
 		case err := <-done:
 			return p.end(ctx, err)
 		}
 	}
 }
 
-// settleTime is how long after a start or a HUP everything has been read.
-const settleTime = 15 * time.Second
-
-// tidy gives back what reading everything has left behind: it is twice of what
-// the program then needs. GOGC still decides when set.
-func (p *program) tidy() {
-	if _, set := p.read.Getenv("GOGC"); !set {
-		debug.SetGCPercent(50)
-	}
-	debug.FreeOSMemory()
-}
+// settleTime is how long after a start or a HUP everything has been read, and
+// settledLate after which that is so on the slowest machine, HAProxy's reload
+// included.
+const (
+	settleTime  = 15 * time.Second
+	settledLate = 2 * time.Minute
+)
 
 // end lets go of what is held on the host and gives the exit code.
 func (p *program) end(ctx context.Context, err error) int {
+	p.statsd.Count("synapse.stop", stopTags(err, "main_loop")...)
+	defer p.statsd.Close()
+	p.statsd.Timing("synapse.main_loop.elapsed_time", time.Since(p.started))
 	if p.haproxy != nil {
 		err = errors.Join(err, p.haproxy.Close())
 	}
@@ -139,9 +190,13 @@ func (p *program) reload(ctx context.Context, hub *synapse.Hub) {
 		for line := range strings.Lines(err.Error()) {
 			p.log.Error("configuration", "err", strings.TrimSpace(line))
 		}
+		p.statsd.Count("synapse.config.update_failed", "config_name:"+p.start.Config)
 		p.log.Error("the new configuration is not used; the old one stays in force", "config", p.start.Config)
 		return
 	}
+	p.send(plan.options.Statsd)
+	p.show(plan, hub)
+	p.files.Follow(ctx, plan.watched, plan.sum)
 	p.log.Info("the configuration was read again", "config", p.start.Config, "holds", plan.summary())
 }
 
@@ -151,15 +206,17 @@ func (p *program) prepare(plan *plan) (synapse.Config, error) {
 	for _, w := range plan.warnings {
 		p.log.Warn("configuration", "reason", w)
 	}
-	plan.remember(p.log)
-	c := synapse.Config{Services: plan.definitions, StartDeadline: plan.options.StartDeadline.Duration()}
+	c := synapse.Config{Services: plan.definitions, StartDeadline: plan.options.StartDeadline.Duration(), Statsd: p.statsd, Version: version}
 	output, err := p.haproxyOutput(plan)
 	if err != nil {
 		return c, err
 	}
 	if output != nil {
+		if output != p.haproxy {
+			p.timed = &timed{Output: output, hops: p.window.convergence, applied: func() uint64 { return output.Status().Applied }}
+		}
 		p.haproxy = output
-		c.Outputs = append(c.Outputs, output)
+		c.Outputs = append(c.Outputs, p.timed)
 	}
 	if o := plan.options.FileOutput; o != nil {
 		c.Outputs = append(c.Outputs, fileout.New(*o, plan.noFile, p.log))
@@ -185,7 +242,7 @@ func (p *program) haproxyOutput(plan *plan) (*haproxy.Output, error) {
 		if err != nil {
 			return nil, fmt.Errorf("host name: %w", err)
 		}
-		deps := haproxy.Deps{Host: host, Env: os.Environ()}
+		deps := haproxy.Deps{Host: host, Config: p.start.Config, Env: os.Environ(), Count: p.statsd.Count}
 		if o.Supervise {
 			if p.supervised, err = supervise(o, deps.Env, p.stdout, p.log); err != nil {
 				return nil, err
@@ -194,6 +251,18 @@ func (p *program) haproxyOutput(plan *plan) (*haproxy.Output, error) {
 		}
 		return haproxy.New(*o, plan.services, deps, p.log)
 	}
+}
+
+// show lets those who ask see what is in force.
+func (p *program) show(plan *plan, hub *synapse.Hub) {
+	s := &scene{hub: hub, sources: plan.sources, links: statsLinks(plan.options.HAProxy), config: p.start.Config, started: p.started, looker: &looker{}}
+	if plan.options.HAProxy != nil {
+		s.output = p.haproxy
+	}
+	if host, err := p.read.Hostname(); err == nil {
+		s.host = host
+	}
+	p.window.open(p, s, plan.options.Control)
 }
 
 // knownOutput returns the output that records the last known good state in

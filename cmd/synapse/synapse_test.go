@@ -40,7 +40,7 @@ func read(path string, strict bool) (*plan, error) {
 	log := slog.New(slog.DiscardHandler)
 	o := config.ReadOptions{ERB: true, Getenv: env("PORT", "8080"), Hostname: func() (string, error) { return "host1", nil }}
 	return readPlan(path, o, strict, watchers.Deps{
-		Log: log, ZK: zkconn.NewPool(log), Etcd: etcdconn.NewPool(log), EC2: ec2poll.NewPool(log), Toggles: watchers.NewToggles(log),
+		Log: log, ZK: zkconn.NewPool(log), Etcd: etcdconn.NewPool(log), EC2: ec2poll.NewPool(log), Toggles: watchers.NewToggles(log, nil),
 	})
 }
 

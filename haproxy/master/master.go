@@ -231,6 +231,11 @@ func (r *run) bring(ctx context.Context) (*process, error) {
 			r.wait(ctx, writerPause)
 		}
 		r.missing = false
+		select {
+		case q := <-r.requests: // who asks already is answered by the start
+			r.waiting = append(r.waiting, q)
+		default:
+		}
 		if p, err = r.start(ctx); err != nil {
 			return nil, err
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"time"
 
@@ -35,9 +36,12 @@ type client struct {
 	close    func() // its idle connections
 }
 
+// dialer makes a connection, as net.Dialer does; nil = as the AWS client does.
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
+
 // connect finds the region and where the credentials come from, as AWS tools
 // do: from q, the environment, the profile, the container, the host.
-func connect(ctx context.Context, q Query) (*client, error) {
+func connect(ctx context.Context, q Query, dial dialer) (*client, error) {
 	conf, err := awsconn.Find(ctx, awsconn.Options{Region: q.Region, KeyID: q.KeyID, Secret: string(q.Secret), Service: "EC2"})
 	if err != nil {
 		return nil, &Fault{Region: q.Region, Call: "read the AWS configuration of this host", Err: err}
@@ -45,6 +49,9 @@ func connect(ctx context.Context, q Query) (*client, error) {
 	transport := awsconn.Transport(conf)
 	transport.DisableKeepAlives = false // from page to page
 	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 1, 1
+	if dial != nil {
+		transport.DialContext = dial
+	}
 	c := ec2.NewFromConfig(conf, func(o *ec2.Options) {
 		o.HTTPClient = &http.Client{
 			Transport:     limited{transport},

@@ -3,29 +3,17 @@ package ec2poll
 import (
 	"slices"
 	"strings"
+
+	"smartstack/internal/secret"
 )
 
 // Query is what a poller asks for. Queries are compared with ==.
 type Query struct {
 	Region string // empty = from the environment, the profile or the host's metadata
 	KeyID  string // access key; empty = the AWS client's default chain
-	Secret Secret
+	Secret secret.Text
 	Tag    string // only instances that have a tag with this key
 }
-
-// Secret is a text that is never shown.
-type Secret string
-
-const hidden = "(secret)"
-
-// String does not return the secret.
-func (s Secret) String() string { return hidden }
-
-// GoString does not return the secret.
-func (s Secret) GoString() string { return hidden }
-
-// MarshalText does not return the secret.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
 // Instance is a running instance. It is shared and never modified.
 type Instance struct {

@@ -117,10 +117,10 @@ func (p *poller) obey(c command) {
 // tell says to one subscription what is known, if it may serve it.
 func (p *poller) tell(s *Subscription) {
 	if p.answer != nil && p.answer.poll >= s.from {
-		s.setFault(p.fault)
-		s.deliver(p.answer)
+		s.SetFault(p.fault)
+		s.Deliver(p.answer)
 	} else if p.fault != nil {
-		s.setFault(p.fault)
+		s.SetFault(p.fault)
 	}
 }
 
@@ -155,7 +155,7 @@ func (p *poller) finish(ctx context.Context, r result) {
 	p.known.Store(&record{pace: p.pace, fault: p.fault})
 	for s := range p.subs {
 		if r.err != nil {
-			s.setFault(p.fault)
+			s.SetFault(p.fault)
 		} else {
 			p.tell(s)
 		}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"smartstack/internal/mailbox"
@@ -31,18 +30,17 @@ type Subscription struct {
 	poller   *poller
 	interval time.Duration
 	from     uint64 // the poller's: the first poll whose answer will do
-	wake     chan struct{}
-	answers  *mailbox.Latest[*Answer]
-	fault    atomic.Pointer[Fault]
+	*mailbox.Inbox[*Answer, *Fault]
 }
 
 // Subscribe asks for the answers to q, at least one in each interval. It does
 // no I/O itself. What the poller knows already is delivered at once, unless
 // afresh asks for an answer that was read from now on.
 func (p *Pool) Subscribe(q Query, interval time.Duration, afresh bool) *Subscription {
-	wake := mailbox.NewWake()
-	s := &Subscription{pool: p, interval: interval, wake: wake, answers: mailbox.New[*Answer](wake)}
-	s.fault.Store(&Fault{Region: q.Region, Call: "DescribeInstances", Err: errNotYet})
+	s := &Subscription{
+		pool: p, interval: interval,
+		Inbox: mailbox.NewInbox[*Answer](&Fault{Region: q.Region, Call: "DescribeInstances", Err: errNotYet}),
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.poller = p.pollers[q]
@@ -57,15 +55,6 @@ func (p *Pool) Subscribe(q Query, interval time.Duration, afresh bool) *Subscrip
 }
 
 var errNotYet = errors.New("no answer yet")
-
-// Wake is knocked on when Take or Fault has something new to say.
-func (s *Subscription) Wake() <-chan struct{} { return s.wake }
-
-// Take returns the newest answer, once.
-func (s *Subscription) Take() (*Answer, bool) { return s.answers.Take() }
-
-// Fault returns why there is no newer answer; nil while all is well.
-func (s *Subscription) Fault() *Fault { return s.fault.Load() }
 
 // Close ends the subscription. The last one of a query ends its poller, and a
 // call under way, and returns when all its goroutines have ended.
@@ -85,17 +74,5 @@ func (s *Subscription) Close() {
 	if last {
 		s.poller.stop()
 		<-s.poller.done
-	}
-}
-
-// deliver and setFault are called by the poller alone.
-func (s *Subscription) deliver(a *Answer) { s.answers.Put(a) }
-
-func (s *Subscription) setFault(f *Fault) {
-	if s.fault.Swap(f) != f {
-		select {
-		case s.wake <- struct{}{}:
-		default:
-		}
 	}
 }

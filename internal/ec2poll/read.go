@@ -27,14 +27,17 @@ type source struct {
 }
 
 // open makes the source that asks EC2; it does no I/O.
-func open(q Query) source {
-	r := &reader{query: q}
+func open(q Query) source { return openOver(q, nil) }
+
+func openOver(q Query, dial dialer) source {
+	r := &reader{query: q, dial: dial}
 	return source{read: r.read, close: r.close}
 }
 
 // reader is the source of one query. It belongs to the poll under way.
 type reader struct {
 	query  Query
+	dial   dialer
 	client *client // nil = not connected
 }
 
@@ -67,7 +70,7 @@ func (r *reader) read(ctx context.Context, afresh bool) (answer *Answer, err err
 func (r *reader) connect(ctx context.Context) (*client, error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	return connect(ctx, r.query)
+	return connect(ctx, r.query, r.dial)
 }
 
 // pages reads page after page. One that is missing means no answer at all.

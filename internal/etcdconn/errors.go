@@ -65,6 +65,12 @@ func is(err, want error) bool {
 // IsLeaseGone tells whether err says that a lease does not exist any more.
 func IsLeaseGone(err error) bool { return is(err, rpctypes.ErrLeaseNotFound) }
 
+// IsRefused tells whether err says that our user is not known, or may not do
+// what was asked.
+func IsRefused(err error) bool {
+	return is(err, rpctypes.ErrPermissionDenied) || is(err, rpctypes.ErrAuthFailed) || is(err, rpctypes.ErrUserEmpty)
+}
+
 // Delays between attempts: doubling from firstDelay to longestDelay.
 const (
 	firstDelay   = 100 * time.Millisecond

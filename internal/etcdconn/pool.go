@@ -3,6 +3,7 @@ package etcdconn
 import (
 	"context"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,14 +32,21 @@ const maxMessage = 64 << 20
 // goroutine. Make it with NewPool.
 type Pool struct {
 	log       *slog.Logger
+	dial      DialFunc // nil = gRPC's own
 	heartbeat time.Duration
 	mu        sync.Mutex // guards clusters, Cluster.users, Cluster.sessions and Session.users
 	clusters  map[Target]*Cluster
 }
 
+// DialFunc makes a connection, as net.Dialer does.
+type DialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
 // NewPool makes an empty pool; it does no I/O.
-func NewPool(log *slog.Logger) *Pool {
-	return &Pool{log: log, heartbeat: heartbeat, clusters: map[Target]*Cluster{}}
+func NewPool(log *slog.Logger) *Pool { return NewPoolOver(log, nil) }
+
+// NewPoolOver is NewPool with another network, such as a test's.
+func NewPoolOver(log *slog.Logger, dial DialFunc) *Pool {
+	return &Pool{log: log, dial: dial, heartbeat: heartbeat, clusters: map[Target]*Cluster{}}
 }
 
 // Acquire returns the cluster t, which connects in the background. It does no
@@ -73,6 +81,7 @@ type Cluster struct {
 	connected chan struct{} // closed when client is set
 	client    *clientv3.Client
 	fault     atomic.Pointer[Error] // why there is no client yet
+	failed    chan struct{}         // closed when there is a fault
 }
 
 func newCluster(p *Pool, t Target) *Cluster {
@@ -80,7 +89,7 @@ func newCluster(p *Pool, t Target) *Cluster {
 	return &Cluster{
 		pool: p, target: t, log: p.log,
 		sessions: map[int64]*Session{}, ctx: ctx, stop: stop,
-		commands: make(chan command), connected: make(chan struct{}),
+		commands: make(chan command), connected: make(chan struct{}), failed: make(chan struct{}),
 	}
 }
 
@@ -106,16 +115,15 @@ func (c *Cluster) Release() {
 // client, whether a server can be reached or not.
 func (c *Cluster) Client(ctx context.Context) (*clientv3.Client, error) {
 	select {
-	case <-c.connected:
+	case <-c.connected: // before a fault that it has mended
 		return c.client, nil
 	default:
-	}
-	if fault := c.fault.Load(); fault != nil {
-		return nil, fault
 	}
 	select {
 	case <-c.connected:
 		return c.client, nil
+	case <-c.failed:
+		return nil, c.fault.Load()
 	case <-ctx.Done():
 		return nil, c.Wrap("connect", ctx.Err())
 	case <-c.ctx.Done():
@@ -142,6 +150,7 @@ func (c *Cluster) connect() {
 		}
 		fault := c.Wrap("connect", err)
 		if c.fault.Swap(fault) == nil {
+			close(c.failed)
 			c.log.Warn("cannot connect to etcd, trying on", "err", fault)
 		}
 		if !sleep(c.ctx, retry.next()) {
@@ -160,6 +169,16 @@ func (c *Cluster) dial() (*clientv3.Client, error) {
 		return nil, err
 	}
 	endpoints := c.target.endpoints()
+	options := []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
+		// gRPC's own longest delay of two minutes is too long for a cluster that is back.
+		Backoff:           grpcbackoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.4, MaxDelay: 3 * time.Second},
+		MinConnectTimeout: CallTimeout,
+	}), grpc.WithChainUnaryInterceptor(failFast)}
+	if dial := c.pool.dial; dial != nil {
+		options = append(options, grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+			return dial(ctx, "tcp", address)
+		}))
+	}
 	return clientv3.New(clientv3.Config{
 		Context: c.ctx, Endpoints: endpoints, TLS: tlsConf,
 		Username: c.target.access.Username, Password: password,
@@ -167,11 +186,7 @@ func (c *Cluster) dial() (*clientv3.Client, error) {
 		MaxCallRecvMsgSize: maxMessage,
 		MaxUnaryRetries:    uint(2*len(endpoints) + 1), // each member once more; then our own back-off
 		Logger:             zap.NewNop(),               // what matters is logged here, in our words
-		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
-			// gRPC's own longest delay of two minutes is too long for a cluster that is back.
-			Backoff:           grpcbackoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.4, MaxDelay: 3 * time.Second},
-			MinConnectTimeout: CallTimeout,
-		}), grpc.WithChainUnaryInterceptor(failFast)},
+		DialOptions:        options,
 	})
 }
 

@@ -2,15 +2,15 @@ package etcdconn
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
+
+	"smartstack/internal/secret"
 )
 
 // DefaultPort is where etcd serves clients of its v3 API.
@@ -18,12 +18,13 @@ const DefaultPort = 2379
 
 // Access tells how to speak to a cluster; both etcd plugins have these options.
 type Access struct {
-	Username     string `cfg:"username|etcd_username" doc:"User name, where the cluster asks for one."`
-	Password     string `cfg:"password|etcd_password" doc:"Password of the user; password_file keeps it out of this file."`
-	PasswordFile string `cfg:"password_file|etcd_password_file" doc:"File that holds the password of the user; it is read at each new connection."`
-	CAFile       string `cfg:"ca_file|etcd_ca_file" doc:"PEM file with the authorities that may vouch for the servers; setting it turns TLS on."`
-	CertFile     string `cfg:"cert_file|etcd_cert_file" doc:"PEM file with our certificate; it is read at each TLS handshake, so it may be renewed in place."`
-	KeyFile      string `cfg:"key_file|etcd_key_file" doc:"PEM file with the key of our certificate."`
+	Username     string      `cfg:"username|etcd_username" doc:"User name, where the cluster asks for one."`
+	Password     secret.Text `cfg:"password|etcd_password" doc:"Password of the user; password_file keeps it out of this file."`
+	PasswordFile string      `cfg:"password_file|etcd_password_file" doc:"File that holds the password of the user; it is read at each new connection, and must not be readable for everybody."`
+	PasswordEnv  secret.Env  `cfg:"password_env|etcd_password_env" doc:"Environment variable that holds the password of the user."`
+	CAFile       string      `cfg:"ca_file|etcd_ca_file" doc:"PEM file with the authorities that may vouch for the servers; setting it turns TLS on."`
+	CertFile     string      `cfg:"cert_file|etcd_cert_file" doc:"PEM file with our certificate; it is read at each TLS handshake, so it may be renewed in place."`
+	KeyFile      string      `cfg:"key_file|etcd_key_file" doc:"PEM file with the key of our certificate. It must not be readable for everybody."`
 }
 
 // Target is one cluster and how to speak to it, in a canonical form: two are
@@ -62,11 +63,11 @@ func NewTarget(hosts []string, port int, access Access) (Target, error) {
 	if (access.CertFile == "") != (access.KeyFile == "") {
 		return Target{}, errors.New("cert_file and key_file go together: one of them is missing")
 	}
-	if access.Password != "" && access.PasswordFile != "" {
-		return Target{}, errors.New("password and password_file are both given: keep one")
+	if err := secret.OnlyOne("password", access.Password != "", access.PasswordFile, access.PasswordEnv); err != nil {
+		return Target{}, err
 	}
-	if (access.Username == "") != (access.Password == "" && access.PasswordFile == "") {
-		return Target{}, errors.New("username and password (or password_file) go together: one of them is missing")
+	if (access.Username == "") != (access.Password == "" && access.PasswordFile == "" && !access.PasswordEnv.Set()) {
+		return Target{}, errors.New("username and password (or password_file, or password_env) go together: one of them is missing")
 	}
 	slices.Sort(list)
 	t.hosts = strings.Join(slices.Compact(list), ",")
@@ -103,6 +104,9 @@ func parseHost(entry string, port int) (scheme, address string, err error) {
 // String names the servers for a person; it holds no secret.
 func (t Target) String() string { return t.hosts }
 
+// Addresses returns the servers, host:port.
+func (t Target) Addresses() []string { return strings.Split(t.hosts, ",") }
+
 // endpoints returns the servers as the client wants them.
 func (t Target) endpoints() []string {
 	scheme := "http://"
@@ -116,20 +120,9 @@ func (t Target) endpoints() []string {
 	return list
 }
 
-// password returns the password, from its file if it lives in one.
+// password returns the password as it is now; it may live in a file.
 func (t Target) password() (string, error) {
-	if t.access.PasswordFile == "" {
-		return t.access.Password, nil
-	}
-	data, err := os.ReadFile(t.access.PasswordFile)
-	if err != nil {
-		return "", fmt.Errorf("password_file: %w", err)
-	}
-	text := strings.TrimRight(string(data), "\r\n")
-	if text == "" {
-		return "", fmt.Errorf("password_file: %s is empty", t.access.PasswordFile)
-	}
-	return text, nil
+	return secret.One("password", t.access.Password, t.access.PasswordFile, t.access.PasswordEnv)
 }
 
 // tlsConfig returns nil without TLS.
@@ -137,25 +130,5 @@ func (t Target) tlsConfig() (*tls.Config, error) {
 	if !t.tls {
 		return nil, nil
 	}
-	conf := &tls.Config{MinVersion: tls.VersionTLS12}
-	if t.access.CAFile != "" {
-		pem, err := os.ReadFile(t.access.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("ca_file: %w", err)
-		}
-		conf.RootCAs = x509.NewCertPool()
-		if !conf.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("ca_file: %s holds no PEM certificate", t.access.CAFile)
-		}
-	}
-	if t.access.CertFile != "" {
-		conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			pair, err := tls.LoadX509KeyPair(t.access.CertFile, t.access.KeyFile)
-			if err != nil {
-				return nil, fmt.Errorf("cert_file, key_file: %w", err)
-			}
-			return &pair, nil
-		}
-	}
-	return conf, nil
+	return secret.TLSFiles{CA: t.access.CAFile, Cert: t.access.CertFile, Key: t.access.KeyFile}.Config()
 }

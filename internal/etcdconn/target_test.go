@@ -30,9 +30,9 @@ func TestTarget(t *testing.T) {
 		{"mixed", []string{"http://a", "https://b"}, Access{}, "!some etcd hosts are https and some are http: all members of a cluster speak the same"},
 		{"TLS and http", []string{"http://a"}, Access{CAFile: "x"}, "!ca_file and cert_file turn TLS on, but a host says http"},
 		{"half a pair", []string{"a"}, Access{CertFile: "x"}, "!cert_file and key_file go together: one of them is missing"},
-		{"user alone", []string{"a"}, Access{Username: "u"}, "!username and password (or password_file) go together: one of them is missing"},
-		{"password alone", []string{"a"}, Access{Password: "u"}, "!username and password (or password_file) go together: one of them is missing"},
-		{"two passwords", []string{"a"}, Access{Username: "u", Password: "p", PasswordFile: "f"}, "!password and password_file are both given: keep one"},
+		{"user alone", []string{"a"}, Access{Username: "u"}, "!username and password (or password_file, or password_env) go together: one of them is missing"},
+		{"password alone", []string{"a"}, Access{Password: "u"}, "!username and password (or password_file, or password_env) go together: one of them is missing"},
+		{"two passwords", []string{"a"}, Access{Username: "u", Password: "p", PasswordFile: "f"}, "!give one of password, password_file and password_env"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			target, err := NewTarget(c.hosts, DefaultPort, c.access)

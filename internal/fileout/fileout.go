@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,7 +25,7 @@ import (
 
 // Options is the top-level section file_output.
 type Options struct {
-	OutputDirectory string `cfg:"output_directory,required" doc:"Directory that gets one JSON file per service; it is made when it is not there. Every other *.json in it is removed."`
+	OutputDirectory string `cfg:"output_directory,required" doc:"Directory that gets one JSON file per service; it is made when it is not there. Every other *.json in it is removed when the services change."`
 }
 
 // ServiceOptions is the section file_output of a service.
@@ -40,10 +41,12 @@ type Output struct {
 	disabled map[string]bool // services that get no file
 	encode   func(*service.Service) ([]byte, error)
 	options  atomicfile.Options
+	burst    int // files that one Apply may write; 0 = any number
 	log      *slog.Logger
 
 	root    *os.Root
 	written map[string]*service.Service // what each file shows
+	tidied  map[string]bool             // the files that were there when the others were removed; nil = they were not
 }
 
 // New makes the output for other programs' use. disabled names the services
@@ -60,20 +63,30 @@ func New(o Options, disabled map[string]bool, log *slog.Logger) *Output {
 func NewLastKnown(dir string, log *slog.Logger) *Output {
 	return &Output{
 		name: "last_known", dir: dir, encode: encodeKnown, log: log,
-		options: atomicfile.Options{NoSync: true}, written: map[string]*service.Service{},
+		options: atomicfile.Options{NoSync: true}, burst: knownBurst, written: map[string]*service.Service{},
 	}
 }
+
+// The record of the last known state is written beside the file that HAProxy
+// waits for, so what comes at once, as at the start, is spread over a second or
+// so: the record is for the next start.
+const (
+	knownBurst = 50
+	knownPause = 50 * time.Millisecond
+)
 
 // Name returns the output's name in logs.
 func (o *Output) Name() string { return o.name }
 
 // Apply writes the files of services that changed since the last call and
-// removes those of services that are gone.
-func (o *Output) Apply(_ context.Context, s service.Snapshot) (time.Duration, error) {
+// removes those of services that are gone. It asks to be called again for what
+// the burst left.
+func (o *Output) Apply(_ context.Context, s service.Snapshot) (again time.Duration, err error) {
 	if err := o.open(); err != nil {
 		return 0, err
 	}
 	var errs []error
+	visits := 0
 	wanted := make(map[string]bool, len(s.Services))
 	for _, svc := range s.Services {
 		if o.disabled[svc.Name] {
@@ -83,13 +96,25 @@ func (o *Output) Apply(_ context.Context, s service.Snapshot) (time.Duration, er
 		if o.written[svc.Name] == svc || svc.Origin == service.Unknown {
 			continue // an unknown service keeps the file that it has
 		}
+		if visits++; o.burst > 0 && visits > o.burst {
+			continue
+		}
 		if err := o.write(svc); err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		o.written[svc.Name] = svc
 	}
-	return 0, errors.Join(append(errs, o.removeOthers(wanted))...)
+	if !maps.Equal(wanted, o.tidied) {
+		if err := o.removeOthers(wanted); err != nil {
+			return 0, errors.Join(append(errs, err)...)
+		}
+		o.tidied = wanted
+	}
+	if o.burst > 0 && visits > o.burst {
+		again = knownPause
+	}
+	return again, errors.Join(errs...)
 }
 
 // open makes and opens the directory. A directory that was removed or replaced
@@ -104,6 +129,7 @@ func (o *Output) open() error {
 		_ = o.root.Close()
 		o.root = nil
 		clear(o.written)
+		o.tidied = nil
 	}
 	if err := os.MkdirAll(o.dir, 0o755); err != nil {
 		return fmt.Errorf("%s directory: %w", o.name, err)

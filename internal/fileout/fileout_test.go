@@ -3,11 +3,13 @@ package fileout
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -132,21 +134,23 @@ func TestLastKnownComesBack(t *testing.T) {
 	want := svc("web", service.Backend{Name: "n", Host: "10.0.0.1", Port: 80, ID: service.KnownInt(3), Weight: service.KnownInt(0), ServerOptions: "check", Backup: true, ServerID: 4, Labels: `{"a":1}`})
 	want.Generators = map[string]json.RawMessage{"haproxy": json.RawMessage(`{"listen":[]}`)}
 	apply(t, NewLastKnown(dir, discard), want, svc("empty"))
-	known, err := ReadLastKnown(dir, []string{"web", "empty", "new"})
-	if err != nil {
-		t.Fatal(err)
+	known, err := ReadLastKnown(dir, "web")
+	if err != nil || !known.Backends.Equal(want.Backends) || string(known.Generators["haproxy"]) != `{"listen":[]}` {
+		t.Errorf("read back %+v, %v", known, err)
 	}
-	if got := known["web"]; !got.Backends.Equal(want.Backends) || string(got.Generators["haproxy"]) != `{"listen":[]}` {
-		t.Errorf("read back %+v", got)
+	for _, name := range []string{"empty", "new"} {
+		if known, err := ReadLastKnown(dir, name); err != nil || known.Backends.Len() != 0 || known.Generators != nil {
+			t.Errorf("made up what was never recorded of %s: %+v, %v", name, known, err)
+		}
 	}
-	if _, there := known["new"]; there || known["empty"].Backends.Len() != 0 {
-		t.Error("made up what was never recorded")
+	if known, err := ReadLastKnown(filepath.Join(dir, "none"), "web"); err != nil || known.Backends.Len() != 0 {
+		t.Errorf("no directory: %+v, %v", known, err)
 	}
 }
 
-func TestDamagedRecordIsNamedAndTheRestIsRead(t *testing.T) {
+func TestDamagedRecordIsNamed(t *testing.T) {
 	dir := t.TempDir()
-	apply(t, NewLastKnown(dir, discard), svc("a", service.Backend{Host: "h", Port: 1}), svc("b"), svc("c"))
+	apply(t, NewLastKnown(dir, discard), svc("b"), svc("c"))
 	for name, text := range map[string]string{
 		"b.json": `{"service":"b","backends":[{"host":"h\nx","port":1}]}`,
 		"c.json": `{"service":`,
@@ -155,15 +159,10 @@ func TestDamagedRecordIsNamedAndTheRestIsRead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	known, err := ReadLastKnown(dir, []string{"a", "b", "c"})
-	if known["a"].Backends.Len() != 1 {
-		t.Error("the good file was not read")
-	}
-	if err == nil || !strings.Contains(err.Error(), "service b: is damaged") || !strings.Contains(err.Error(), "service c: is damaged") {
-		t.Errorf("error %v", err)
-	}
-	if known, err := ReadLastKnown(filepath.Join(dir, "none"), []string{"a"}); err != nil || len(known) != 0 {
-		t.Errorf("no directory: %v %v", known, err)
+	for name, want := range map[string]string{"b": "service b: is damaged", "c": "service c: is damaged"} {
+		if _, err := ReadLastKnown(dir, name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
 	}
 }
 
@@ -180,4 +179,24 @@ func FuzzDecodeKnown(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Whatever comes at once, no call of Apply writes more than a burst, and all
+// of it is on record in the end.
+func TestLastKnownIsWrittenInBursts(t *testing.T) {
+	dir := t.TempDir()
+	o := NewLastKnown(dir, discard)
+	var all []*service.Service
+	for i := range 2*knownBurst + 1 {
+		all = append(all, svc(fmt.Sprintf("s%03d", i)))
+	}
+	for call, want := range []struct {
+		files int
+		again time.Duration
+	}{{knownBurst, knownPause}, {2 * knownBurst, knownPause}, {len(all), 0}, {len(all), 0}} {
+		again, err := o.Apply(t.Context(), service.Snapshot{Services: all})
+		if n := len(files(t, dir)); err != nil || n != want.files || again != want.again {
+			t.Errorf("call %d: %d files, again after %v, %v; want %+v", call, n, again, err, want)
+		}
+	}
 }

@@ -32,30 +32,21 @@ type Known struct {
 // maxKnown bounds one file of the record, in bytes.
 const maxKnown = 64 << 20
 
-// ReadLastKnown reads what an earlier run recorded in dir, for the services
-// named. A file that is not there is no error; one that cannot be used is, and
-// the rest is returned all the same.
-func ReadLastKnown(dir string, services []string) (map[string]Known, error) {
-	known := map[string]Known{}
+// ReadLastKnown reads what was recorded of a service in dir. Nothing on record
+// is no error.
+func ReadLastKnown(dir, service string) (Known, error) {
 	root, err := os.OpenRoot(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return known, nil
-	}
-	if err != nil {
-		return known, fmt.Errorf("last known state: %w", err)
-	}
-	defer root.Close()
-	var errs []error
-	for _, name := range services {
-		k, err := readKnown(root, name)
-		switch {
-		case err == nil:
-			known[name] = k
-		case !errors.Is(err, fs.ErrNotExist):
-			errs = append(errs, fmt.Errorf("last known state of service %s: %w", name, err))
+	if err == nil {
+		defer root.Close()
+		var k Known
+		if k, err = readKnown(root, service); err == nil {
+			return k, nil
 		}
 	}
-	return known, errors.Join(errs...)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Known{}, nil
+	}
+	return Known{}, fmt.Errorf("last known state of service %s: %w", service, err)
 }
 
 func readKnown(root *os.Root, name string) (Known, error) {

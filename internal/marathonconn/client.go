@@ -2,8 +2,6 @@ package marathonconn
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -11,10 +9,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"smartstack/internal/secret"
 )
 
 // The limits of one request.
@@ -33,22 +32,18 @@ type client struct {
 	preferred atomic.Int32 // the endpoint that answered last; a hint
 }
 
+// dialer makes a connection, as net.Dialer does.
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
+
 // newClient reads the CA file and makes no connection.
-func newClient(t Target) (*client, error) {
-	conf := &tls.Config{MinVersion: tls.VersionTLS12}
-	if t.caFile != "" {
-		pem, err := os.ReadFile(t.caFile)
-		if err != nil {
-			return nil, fmt.Errorf("ca_file: %w", err)
-		}
-		conf.RootCAs = x509.NewCertPool()
-		if !conf.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("ca_file: %s holds no PEM certificate", t.caFile)
-		}
+func newClient(t Target, dial dialer) (*client, error) {
+	conf, err := secret.TLSFiles{CA: t.caFile}.Config()
+	if err != nil {
+		return nil, err
 	}
 	return &client{target: t, endpoints: t.list(), http: &http.Client{
 		Transport: &http.Transport{
-			DialContext:         (&net.Dialer{Timeout: dialLimit}).DialContext,
+			DialContext:         dial,
 			TLSClientConfig:     conf,
 			TLSHandshakeTimeout: dialLimit,
 			MaxIdleConnsPerHost: maxFlying,

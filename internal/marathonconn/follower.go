@@ -15,6 +15,7 @@ const maxFlying = 8
 // in it belongs to its goroutine, but for users.
 type follower struct {
 	target   Target
+	dial     dialer
 	log      *slog.Logger
 	users    int // the pool's
 	commands chan command
@@ -61,10 +62,10 @@ type result struct {
 	err    error
 }
 
-func startFollower(t Target, log *slog.Logger) *follower {
+func startFollower(t Target, dial dialer, log *slog.Logger) *follower {
 	ctx, stop := context.WithCancel(context.Background())
 	f := &follower{
-		target: t, log: log.With("watcher", "marathon", "marathon", t.String()), stop: stop,
+		target: t, dial: dial, log: log.With("watcher", "marathon", "marathon", t.String()), stop: stop,
 		commands: make(chan command), done: make(chan struct{}), apps: map[Query]*app{},
 		results: make(chan result), news: make(chan news, 64),
 	}
@@ -148,7 +149,7 @@ func (f *follower) wantStream(ctx context.Context) {
 	}
 	switch {
 	case wanted && f.stream == nil:
-		f.stream = startStream(ctx, f.target, silent, f.news)
+		f.stream = startStream(ctx, f.target, f.dial, silent, f.news)
 	case !wanted && f.stream != nil:
 		f.stream.close()
 		f.stream, f.live, f.told = nil, false, false
@@ -183,7 +184,7 @@ func (f *follower) read(ctx context.Context, a *app, now time.Time) {
 	f.reads++
 	f.flying++
 	a.flying, a.started, a.number = true, now, f.reads
-	target, c, q := f.target, f.client, a.query
+	target, dial, c, q := f.target, f.dial, f.client, a.query
 	go func() {
 		r := result{app: a, client: c}
 		defer func() {
@@ -193,7 +194,7 @@ func (f *follower) read(ctx context.Context, a *app, now time.Time) {
 			f.results <- r
 		}()
 		if r.client == nil {
-			if r.client, r.err = newClient(target); r.err != nil {
+			if r.client, r.err = newClient(target, dial); r.err != nil {
 				return
 			}
 		}
@@ -303,11 +304,11 @@ func (a *app) settlePace() {
 func (a *app) tell(s *Subscription) {
 	switch {
 	case a.answer != nil && a.answer.number >= s.from:
-		s.setFault(a.fault)
+		s.SetFault(a.fault)
 		if a.fault == nil {
-			s.deliver(a.answer)
+			s.Deliver(a.answer)
 		}
 	case a.fault != nil:
-		s.setFault(a.fault)
+		s.SetFault(a.fault)
 	}
 }

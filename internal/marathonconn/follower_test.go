@@ -403,6 +403,28 @@ func TestRenewedTokenIsUsed(t *testing.T) {
 	await(t, s, tasks(1))
 }
 
+// What everybody on the host may read is no secret, and is not sent.
+func TestOpenTokenFileIsRefused(t *testing.T) {
+	sim := marathonsim.Start(t)
+	sim.Auth("token=known")
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("known"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(file, 0o644); err != nil { // the umask must not matter
+		t.Fatal(err)
+	}
+	for _, access := range []Access{{TokenFile: file}, {User: "u", PasswordFile: file}} {
+		s := subscribe(t, quietPool(), target(t, access, sim.URL), "/web", Pace{Poll: true})
+		servers.Eventually(t, func() error {
+			if err := s.Fault(); err == nil || !strings.Contains(err.Error(), "chmod 0600") {
+				return fmt.Errorf("fault %w", errors.Join(err))
+			}
+			return nil
+		})
+	}
+}
+
 func TestBasicAuthAndTLS(t *testing.T) {
 	sim := marathonsim.Start(t)
 	sim.Set(appOf("/web", "h1"))

@@ -3,8 +3,8 @@ package marathonconn
 import (
 	"errors"
 	"log/slog"
+	"net"
 	"sync"
-	"sync/atomic"
 
 	"smartstack/internal/mailbox"
 )
@@ -13,13 +13,14 @@ import (
 // goroutine. Make it with NewPool.
 type Pool struct {
 	log       *slog.Logger
+	dial      dialer
 	mu        sync.Mutex // guards followers, and users of each
 	followers map[Target]*follower
 }
 
 // NewPool makes an empty pool; it does no I/O.
 func NewPool(log *slog.Logger) *Pool {
-	return &Pool{log: log, followers: map[Target]*follower{}}
+	return &Pool{log: log, dial: (&net.Dialer{Timeout: dialLimit}).DialContext, followers: map[Target]*follower{}}
 }
 
 // Subscription is one reader's share in a follower. It is used by one
@@ -30,23 +31,19 @@ type Subscription struct {
 	query    Query
 	pace     Pace
 	from     uint64 // the follower's: the first read whose answer will do
-	wake     chan struct{}
-	answers  *mailbox.Latest[*Answer]
-	fault    atomic.Pointer[error]
+	*mailbox.Inbox[*Answer, error]
 }
 
 // Subscribe asks for the answers to q. It does no I/O itself. What is known
 // already is delivered at once, unless afresh asks for an answer that was read
 // from now on.
 func (p *Pool) Subscribe(t Target, q Query, pace Pace, afresh bool) *Subscription {
-	wake := mailbox.NewWake()
-	s := &Subscription{pool: p, query: q, pace: pace.withDefaults(), wake: wake, answers: mailbox.New[*Answer](wake)}
-	s.fault.Store(new(errNotYet))
+	s := &Subscription{pool: p, query: q, pace: pace.withDefaults(), Inbox: mailbox.NewInbox[*Answer](errNotYet)}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.follower = p.followers[t]
 	if s.follower == nil {
-		s.follower = startFollower(t, p.log)
+		s.follower = startFollower(t, p.dial, p.log)
 		p.followers[t] = s.follower
 	}
 	s.follower.users++
@@ -55,15 +52,6 @@ func (p *Pool) Subscribe(t Target, q Query, pace Pace, afresh bool) *Subscriptio
 }
 
 var errNotYet = errors.New("no answer yet")
-
-// Wake is knocked on when Take or Fault has something new to say.
-func (s *Subscription) Wake() <-chan struct{} { return s.wake }
-
-// Take returns the newest answer, once.
-func (s *Subscription) Take() (*Answer, bool) { return s.answers.Take() }
-
-// Fault returns why there is no newer answer; nil while all is well.
-func (s *Subscription) Fault() error { return *s.fault.Load() }
 
 // Refresh asks for an answer soon, out of turn.
 func (s *Subscription) Refresh() {
@@ -86,20 +74,6 @@ func (s *Subscription) Close() {
 	if last {
 		f.stop()
 		<-f.done
-	}
-}
-
-// deliver and setFault are called by the follower alone.
-func (s *Subscription) deliver(a *Answer) { s.answers.Put(a) }
-
-func (s *Subscription) setFault(fault error) {
-	old := s.fault.Swap(&fault)
-	if *old == fault { //nolint:errorlint // the very same value, which errors of reads are until the next read
-		return
-	}
-	select {
-	case s.wake <- struct{}{}:
-	default:
 	}
 }
 

@@ -22,15 +22,16 @@ type news struct {
 // stream is the event stream of one Marathon, opened again and again.
 type stream struct {
 	target Target
+	dial   dialer
 	silent time.Duration
 	news   chan<- news
 	stop   context.CancelFunc
 	done   chan struct{}
 }
 
-func startStream(ctx context.Context, t Target, silent time.Duration, to chan<- news) *stream {
+func startStream(ctx context.Context, t Target, dial dialer, silent time.Duration, to chan<- news) *stream {
 	ctx, stop := context.WithCancel(ctx)
-	s := &stream{target: t, silent: silent, news: to, stop: stop, done: make(chan struct{})}
+	s := &stream{target: t, dial: dial, silent: silent, news: to, stop: stop, done: make(chan struct{})}
 	go s.run(ctx)
 	return s
 }
@@ -83,7 +84,7 @@ func (s *stream) send(ctx context.Context, n news) {
 func (s *stream) once(parent context.Context, endpoint string) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
-	c, err := newClient(s.target)
+	c, err := newClient(s.target, s.dial)
 	if err != nil {
 		return err
 	}

@@ -5,29 +5,23 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
+
+	"smartstack/internal/secret"
 )
-
-// Secret is a text that formatting verbs do not show.
-type Secret string
-
-// String hides the secret.
-func (Secret) String() string { return "(hidden)" }
-
-// GoString hides the secret.
-func (Secret) GoString() string { return "(hidden)" }
 
 // Access tells how to speak to Marathon.
 type Access struct {
-	User         string   `cfg:"user|marathon_user" doc:"User name for HTTP basic authentication."`
-	Password     Secret   `cfg:"password|marathon_password" doc:"Password of the user; password_file keeps it out of this file."`
-	PasswordFile string   `cfg:"password_file|marathon_password_file" doc:"File that holds the password of the user; it is read at each request, so it may be renewed in place."`
-	Token        Secret   `cfg:"token" doc:"Token, sent as \"Authorization: token=...\"; token_file keeps it out of this file."`
-	TokenFile    string   `cfg:"token_file" doc:"File that holds the token; it is read at each request, so it may be renewed in place."`
-	CAFile       string   `cfg:"ca_file" doc:"PEM file with the authorities that may vouch for endpoints with https; left out, those of the system."`
-	TrustedHosts []string `cfg:"trusted_hosts" doc:"Hosts (host or host:port) beside those of marathon_api_url to which a redirect may carry the credentials, such as the leader's own name."`
+	User         string      `cfg:"user|marathon_user" doc:"User name for HTTP basic authentication."`
+	Password     secret.Text `cfg:"password|marathon_password" doc:"Password of the user; password_file keeps it out of this file."`
+	PasswordFile string      `cfg:"password_file|marathon_password_file" doc:"File that holds the password of the user; it is read at each request, so it may be renewed in place, and must not be readable for everybody."`
+	PasswordEnv  secret.Env  `cfg:"password_env|marathon_password_env" doc:"Environment variable that holds the password of the user."`
+	Token        secret.Text `cfg:"token" doc:"Token, sent as \"Authorization: token=...\"; token_file keeps it out of this file."`
+	TokenFile    string      `cfg:"token_file" doc:"File that holds the token; it is read at each request, so it may be renewed in place, and must not be readable for everybody."`
+	TokenEnv     secret.Env  `cfg:"token_env" doc:"Environment variable that holds the token."`
+	CAFile       string      `cfg:"ca_file" doc:"PEM file with the authorities that may vouch for endpoints with https; left out, those of the system."`
+	TrustedHosts []string    `cfg:"trusted_hosts" doc:"Hosts (host or host:port) beside those of marathon_api_url to which a redirect may carry the credentials, such as the leader's own name."`
 }
 
 // Target is one Marathon and how to speak to it, in a canonical form: two are
@@ -36,19 +30,27 @@ type Target struct {
 	endpoints string // URLs without a trailing slash, in the given order, separated by spaces
 	trusted   string // lower-case host or host:port, separated by spaces
 	user      string
-	password  Secret
-	token     Secret
-	passFile  string
-	tokenFile string
+	password  given
+	token     given
 	caFile    string
 }
+
+// given is a secret, wherever the configuration has it.
+type given struct {
+	text secret.Text
+	file string
+	env  secret.Env
+}
+
+func (g given) set() bool { return g != given{} }
 
 // NewTarget checks endpoints (URLs, each entry perhaps a list with commas) and
 // access. It does no I/O.
 func NewTarget(endpoints []string, access Access) (Target, error) {
 	t := Target{
-		user: access.User, password: access.Password, token: access.Token,
-		passFile: access.PasswordFile, tokenFile: access.TokenFile, caFile: access.CAFile,
+		user: access.User, caFile: access.CAFile,
+		password: given{access.Password, access.PasswordFile, access.PasswordEnv},
+		token:    given{access.Token, access.TokenFile, access.TokenEnv},
 	}
 	var list, trusted []string
 	for _, entry := range endpoints {
@@ -74,16 +76,17 @@ func NewTarget(endpoints []string, access Access) (Target, error) {
 }
 
 func (t Target) checkCredentials() error {
-	basic := t.user != "" || t.password != "" || t.passFile != ""
+	if err := secret.OnlyOne("password", t.password.text != "", t.password.file, t.password.env); err != nil {
+		return err
+	}
+	if err := secret.OnlyOne("token", t.token.text != "", t.token.file, t.token.env); err != nil {
+		return err
+	}
 	switch {
-	case t.password != "" && t.passFile != "":
-		return errors.New("password and password_file are both given: keep one")
-	case t.token != "" && t.tokenFile != "":
-		return errors.New("token and token_file are both given: keep one")
-	case basic && (t.token != "" || t.tokenFile != ""):
+	case (t.user != "" || t.password.set()) && t.token.set():
 		return errors.New("user and token are both given: keep one")
-	case (t.user == "") != (t.password == "" && t.passFile == ""):
-		return errors.New("user and password (or password_file) go together: one of them is missing")
+	case (t.user != "") != t.password.set():
+		return errors.New("user and password (or password_file, or password_env) go together: one of them is missing")
 	}
 	return nil
 }
@@ -134,31 +137,15 @@ func (t Target) trusts(u *url.URL) bool {
 }
 
 // hasCredentials reports whether requests carry any.
-func (t Target) hasCredentials() bool { return t.user != "" || t.token != "" || t.tokenFile != "" }
+func (t Target) hasCredentials() bool { return t.user != "" || t.token.set() }
 
 // credentials returns the words of the Authorization header, or what stands in
 // for basic authentication.
 func (t Target) credentials() (user, password, token string, err error) {
-	password, err = secret("password_file", t.passFile, t.password)
+	password, err = secret.One("password", t.password.text, t.password.file, t.password.env)
 	if err != nil {
 		return "", "", "", err
 	}
-	token, err = secret("token_file", t.tokenFile, t.token)
-	return t.user, password, token, err
-}
-
-// secret returns what a file holds, or given where there is no file.
-func secret(option, file string, given Secret) (string, error) {
-	if file == "" {
-		return string(given), nil
-	}
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", option, err)
-	}
-	text := strings.TrimSpace(string(data))
-	if text == "" || strings.ContainsAny(text, "\r\n") {
-		return "", fmt.Errorf("%s: %s holds %d bytes where one line is wanted", option, file, len(data))
-	}
-	return text, nil
+	token, err = secret.One("token", t.token.text, t.token.file, t.token.env)
+	return t.user, password, strings.TrimSpace(token), err
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"smartstack/internal/secret"
 )
 
 func TestTarget(t *testing.T) {
@@ -32,8 +34,8 @@ func TestTarget(t *testing.T) {
 		{"http://m/?x=1", Access{}, "path only"},
 		{"http://m", Access{User: "u"}, "go together"},
 		{"http://m", Access{Password: "hidden"}, "go together"},
-		{"http://m", Access{User: "u", Password: "hidden", PasswordFile: "f"}, "keep one"},
-		{"http://m", Access{Token: "hidden", TokenFile: "f"}, "keep one"},
+		{"http://m", Access{User: "u", Password: "hidden", PasswordFile: "f"}, "give one of password"},
+		{"http://m", Access{Token: "hidden", TokenFile: "f"}, "give one of token"},
 		{"http://m", Access{User: "u", Password: "hidden", Token: "hidden"}, "keep one"},
 		{"http://m", Access{TrustedHosts: []string{"http://x"}}, "trusted_hosts"},
 	} {
@@ -42,7 +44,7 @@ func TestTarget(t *testing.T) {
 			t.Errorf("%q %+v: %v, want %q", c.urls, c.access, err, c.want)
 		}
 	}
-	if text := fmt.Sprintf("%v %+v %#v %s", Secret("hidden"), Access{Password: "hidden"}, Access{Token: "hidden"}, one); strings.Contains(text, "hidden)") == false || strings.Contains(text, "\"hidden\"") {
+	if text := fmt.Sprintf("%v %+v %#v %s", secret.Text("hidden"), Access{Password: "hidden"}, Access{Token: "hidden"}, one); strings.Contains(text, "hidden)") == false || strings.Contains(text, "\"hidden\"") {
 		t.Error(text)
 	}
 }

@@ -68,7 +68,7 @@ func BenchmarkWithdrawal(b *testing.B) {
 	configs.Put(Config{Services: services})
 	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan error)
-	go func() { done <- Run(ctx, configs, wake, slog.New(slog.DiscardHandler)) }()
+	go func() { done <- Run(ctx, configs, wake, NewControl(), slog.New(slog.DiscardHandler)) }()
 	<-time.After(time.Second)
 	var took []time.Duration
 	for b.Loop() {

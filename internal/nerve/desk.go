@@ -16,26 +16,47 @@ import (
 type desk struct {
 	name     string
 	reporter service.Reporter
+	expose   bool
+	queue    *queue
+	crew     *crew
 	retry    time.Duration
 	log      *slog.Logger
 
 	wake chan struct{}
-	want *mailbox.Latest[service.Registration]
+	want *atomic.Pointer[service.Registration] // the unit's; nil before its first decision
+	made atomic.Pointer[service.Registration]  // what was wanted at the last report that succeeded
 
-	busySince atomic.Int64 // Unix nanoseconds; 0 = waiting
-	failing   time.Time    // since when reports fail; zero = they do not
-	said      time.Time    // when that was last logged
+	epoch     time.Time
+	busySince atomic.Int64 // nanoseconds since epoch; 0 = waiting
+	trouble   atomic.Pointer[trouble]
+	failing   time.Time // since when reports fail; zero = they do not
+	said      time.Time // when that was last logged
+	teller    teller
 }
 
 // reminder is the time between two log lines about the same failing reporter.
 const reminder = time.Minute
 
-func newDesk(r Reporter, interval time.Duration, log *slog.Logger) *desk {
-	wake := mailbox.NewWake()
+// trouble is why the last report failed, for the status.
+type trouble struct {
+	err   error
+	since time.Time
+}
+
+func newDesk(r Reporter, s Service, want *atomic.Pointer[service.Registration], seat *seat, log *slog.Logger) *desk {
 	return &desk{
-		name: r.Name, reporter: r.Reporter, retry: min(interval, retryDelay),
+		name: r.Name, reporter: r.Reporter, expose: r.Expose, queue: seat.queue, crew: seat.crew, retry: min(s.Interval, retryDelay),
 		log:  log.With("reporter", r.Name),
-		wake: wake, want: mailbox.New[service.Registration](wake),
+		wake: mailbox.NewWake(), want: want, epoch: seat.queue.epoch,
+		teller: teller{statsd: seat.statsd, service: "service_name:" + s.Name, version: "nerve_version:" + seat.version},
+	}
+}
+
+// knock tells that what is wanted is new, or worth a look.
+func (d *desk) knock() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -43,7 +64,6 @@ func newDesk(r Reporter, interval time.Duration, log *slog.Logger) *desk {
 // the first report that succeeds.
 func (d *desk) serve(ctx context.Context, reported func()) {
 	var again <-chan time.Time
-	var current service.Registration
 	for {
 		select {
 		case <-ctx.Done():
@@ -51,23 +71,71 @@ func (d *desk) serve(ctx context.Context, reported func()) {
 		case <-d.wake:
 		case <-again:
 		}
+		again = nil
+		if wait := d.queued(); wait > 0 {
+			d.await(ctx, wait)
+		}
 		if ctx.Err() != nil {
 			return
 		}
-		if r, ok := d.want.Take(); ok {
-			current = r
-		}
-		again = nil
+		want := d.want.Load()
+		current := d.wanted(want)
 		err := d.call(ctx, reportDeadline, func(ctx context.Context) error { return d.reporter.Report(ctx, current) })
 		if ctx.Err() != nil {
 			return
 		}
 		d.tell(err, current)
+		d.teller.round(want.Up, err)
 		if err != nil {
 			again = time.After(d.retry)
-		} else if reported != nil {
+			continue
+		}
+		d.made.Store(want)
+		if reported != nil {
 			reported()
 			reported = nil
+		}
+	}
+}
+
+// wanted is what this registry is to hold.
+func (d *desk) wanted(want *service.Registration) service.Registration {
+	if d.expose {
+		return want.Expose()
+	}
+	return *want
+}
+
+// queued returns how long the next report has to wait for its turn: not at all,
+// unless it is going to register something.
+func (d *desk) queued() time.Duration {
+	want := d.want.Load()
+	if !want.Up {
+		return 0
+	}
+	if s, ok := d.reporter.(stander); ok {
+		if s.Stands(d.wanted(want)) {
+			return 0
+		}
+	} else if d.made.Load() == want {
+		return 0
+	}
+	return d.queue.wait()
+}
+
+// await waits for the turn, but not with a withdrawal.
+func (d *desk) await(ctx context.Context, wait time.Duration) {
+	turn := time.After(wait)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-turn:
+			return
+		case <-d.wake:
+			if !d.want.Load().Up {
+				return
+			}
 		}
 	}
 }
@@ -80,31 +148,39 @@ func (d *desk) close(ctx context.Context) error {
 	return nil
 }
 
-// call runs f on a goroutine of its own and waits for it: the stack that f
-// needs is gone afterwards, while the desk's own lives as long as the service.
+// call lets the crew run f and waits for it: the desk's own goroutine, which
+// lives as long as the service, never needs a deep stack.
 func (d *desk) call(ctx context.Context, timeout time.Duration, f func(context.Context) error) error {
-	d.busySince.Store(time.Now().UnixNano())
+	d.busySince.Store(int64(time.Since(d.epoch)) + 1)
 	defer d.busySince.Store(0)
 	done := make(chan error)
-	go func() { done <- call(ctx, timeout, f) }()
+	d.crew.do(func() { done <- call(ctx, timeout, f) })
 	return <-done
 }
 
 // stuck tells whether a call has ignored its deadline.
-func (d *desk) stuck(now time.Time) bool {
+func (d *desk) stuck() bool {
 	since := d.busySince.Load()
-	return since != 0 && now.Sub(time.Unix(0, since)) > max(reportDeadline, closeDeadline)+grace
+	return since != 0 && time.Since(d.epoch)-time.Duration(since) > max(reportDeadline, closeDeadline)+grace
 }
 
 // tell logs a change from working to failing and back, and reminds of a
 // failure that stays.
 func (d *desk) tell(err error, r service.Registration) {
 	now := time.Now()
+	if err != nil {
+		since := d.failing
+		if since.IsZero() {
+			since = now
+		}
+		d.trouble.Store(&trouble{err, since})
+	}
 	switch {
 	case err == nil && d.failing.IsZero():
 	case err == nil:
 		d.log.Info("reports again", "up", r.Up, "failed_for", now.Sub(d.failing).Round(time.Millisecond))
 		d.failing = time.Time{}
+		d.trouble.Store(nil)
 	case d.failing.IsZero():
 		d.failing, d.said = now, now
 		d.log.Error("cannot report; trying again", "up", r.Up, "err", err, "retry", d.retry)

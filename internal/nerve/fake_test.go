@@ -64,14 +64,16 @@ func (c *fakeCheck) count() int {
 
 // fakeRegistry is shared by the reporters of a test: what each did, in order.
 type fakeRegistry struct {
-	mu     sync.Mutex
-	events []string // changes only
-	times  []time.Time
-	holds  map[string]bool // by reporter
-	err    error           // of every call
-	hang   bool            // calls wait for their context
-	deaf   chan struct{}   // calls wait for this, context or not
-	rounds int             // Report calls
+	mu      sync.Mutex
+	events  []string // changes only
+	times   []time.Time
+	holds   map[string]bool // by reporter
+	last    map[string]service.Registration
+	changes int           // of registrations that stand
+	err     error         // of every call
+	hang    bool          // calls wait for their context
+	deaf    chan struct{} // calls wait for this, context or not
+	rounds  int           // Report calls
 }
 
 func (r *fakeRegistry) note(who string, up bool) {
@@ -99,6 +101,34 @@ func (r *fakeRegistry) want(t *testing.T, events ...string) {
 	defer r.mu.Unlock()
 	if got, want := strings.Join(r.events, ", "), strings.Join(events, ", "); got != want {
 		t.Fatalf("the registry saw: %s\nwant: %s", got, want)
+	}
+}
+
+// weighs checks the weight of what is registered.
+func (r *fakeRegistry) weighs(t *testing.T, who string, weight int64) {
+	t.Helper()
+	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if got := r.last[who]; !got.Up || got.Backend.Weight.Value != weight {
+		t.Fatalf("registered is %+v, want weight %d", got, weight)
+	}
+}
+
+// counts checks how many reporters hold a registration.
+func (r *fakeRegistry) counts(t *testing.T, want int) {
+	t.Helper()
+	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := 0
+	for _, up := range r.holds {
+		if up {
+			n++
+		}
+	}
+	if n != want {
+		t.Fatalf("%d services are registered, want %d", n, want)
 	}
 }
 
@@ -130,7 +160,19 @@ func (f fakeReporter) do(ctx context.Context, what string, up bool) error {
 }
 
 func (f fakeReporter) Report(ctx context.Context, r service.Registration) error {
-	return f.do(ctx, "report", r.Up)
+	err := f.do(ctx, "report", r.Up)
+	if err == nil {
+		f.reg.set(func(reg *fakeRegistry) {
+			if reg.last == nil {
+				reg.last = map[string]service.Registration{}
+			}
+			if old := reg.last[f.name]; r.Up && old.Up && old != r {
+				reg.changes++
+			}
+			reg.last[f.name] = r
+		})
+	}
+	return err
 }
 
 func (f fakeReporter) Close(ctx context.Context) error { return f.do(ctx, "close", false) }
@@ -139,6 +181,7 @@ func (f fakeReporter) Close(ctx context.Context) error { return f.do(ctx, "close
 type world struct {
 	t       *testing.T
 	configs *mailbox.Latest[Config]
+	control *Control
 	cancel  context.CancelFunc
 	done    chan error
 	log     *logBuffer
@@ -147,15 +190,42 @@ type world struct {
 func run(t *testing.T, c Config) *world {
 	t.Helper()
 	wake := mailbox.NewWake()
-	w := &world{t: t, configs: mailbox.New[Config](wake), done: make(chan error, 1), log: &logBuffer{}}
+	w := &world{t: t, configs: mailbox.New[Config](wake), control: NewControl(), done: make(chan error, 1), log: &logBuffer{}}
 	var ctx context.Context
 	ctx, w.cancel = context.WithCancel(t.Context())
 	w.configs.Put(c)
 	go func() {
-		w.done <- Run(ctx, w.configs, wake, slog.New(slog.NewTextHandler(w.log, nil)))
+		w.done <- Run(ctx, w.configs, wake, w.control, slog.New(slog.NewTextHandler(w.log, nil)))
 	}()
 	synctest.Wait()
 	return w
+}
+
+// status asks for one service, statuses for all.
+func (w *world) status(name string) Status {
+	w.t.Helper()
+	list, err := w.control.Status(w.t.Context(), name)
+	if err != nil || len(list) != 1 {
+		w.t.Fatalf("status of %s: %v, %v", name, list, err)
+	}
+	return list[0]
+}
+
+func (w *world) statuses() []Status {
+	w.t.Helper()
+	list, err := w.control.Status(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return list
+}
+
+// apply orders something.
+func (w *world) apply(c Change) error {
+	w.t.Helper()
+	_, err := w.control.Apply(w.t.Context(), c)
+	synctest.Wait()
+	return err
 }
 
 // stop ends the run and returns its error.

@@ -5,89 +5,215 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"syscall"
 	"time"
 )
 
-// judge decides whether one service is up. Only its loop uses it.
+// judge decides how well one service is. Whoever has the turn of its unit uses
+// it.
 type judge struct {
-	svc    Service
+	svc    *Service
+	seat   *seat
 	log    *slog.Logger
-	health []health // one for each check
+	heard  []opinion // one for each check
 	bucket bucket
+	flaps  flaps
 
-	known, up bool
-	held      bool // a change is being held back by the rate limit, and was logged
+	raw   int // the level by the checks alone
+	known bool
+	level int // as decided
+	since time.Time
+	check string // the one that level and reason come from
+	why   error  // why the level is not whole
+	held  hold   // why it is not that of the checks
 }
 
-func newJudge(s Service, log *slog.Logger, now time.Time) *judge {
-	j := &judge{svc: s, log: log, health: make([]health, len(s.Checks)), bucket: newBucket(s.Limit, now)}
+// opinion is what one check has led to.
+type opinion struct {
+	known  bool
+	health health
+	level  int
+	err    error // the newest result
+	blind  bool  // which tells about us, and not about the service
+}
+
+// hold names what keeps a decision from following the checks.
+type hold string
+
+const (
+	holdLimit   hold = "rate_limiting"
+	holdDamping hold = "flap_damping"
+	holdGate    hold = "max_down_at_once"
+)
+
+func newJudge(s *Service, seat *seat, log *slog.Logger, now time.Time) *judge {
+	j := &judge{
+		svc: s, seat: seat, log: log, heard: make([]opinion, len(s.Checks)),
+		bucket: newBucket(s.Limit, now), flaps: flaps{damping: s.Damping}, since: now,
+	}
 	for i, c := range s.Checks {
-		j.health[i] = health{rise: c.Rise, fall: c.Fall}
+		j.heard[i].health = newHealth(c)
 	}
 	return j
 }
 
-// round runs the checks once and returns the decision. first tells that there
-// was none before. When ctx ends meanwhile the result means nothing and
-// nothing is remembered or logged.
-func (j *judge) round(ctx context.Context) (up, first bool) {
-	check, reason := j.look(ctx)
-	if ctx.Err() != nil {
-		return j.up, false
-	}
-	up = reason == nil
-	if j.known && up == j.up {
-		j.held = false
-		return j.up, false
-	}
-	if !j.bucket.take(time.Now()) {
-		if !j.held {
-			j.held = true
-			j.log.Warn("changes state too often for rate_limiting", "up", up, "shadow_mode", j.svc.Limit.Shadow, "err", reason)
+// hear takes the result of a check.
+func (j *judge) hear(i int, err error) {
+	o := &j.heard[i]
+	if blind := outOfMeans(err); blind != o.blind {
+		o.blind = blind
+		if blind {
+			j.log.Error("nerve cannot check; what is registered stays as it is", "check", j.svc.Checks[i].Name, "err", err)
+		} else {
+			j.log.Info("nerve can check again", "check", j.svc.Checks[i].Name)
 		}
-		if !j.svc.Limit.Shadow && j.known {
-			return j.up, false
-		}
-	} else {
-		j.held = false
 	}
-	first = !j.known
-	j.known, j.up = true, up
-	if up {
-		j.log.Info("service is up")
-	} else {
-		j.log.Warn("service is down", "check", check, "err", reason)
+	if o.err = err; o.blind {
+		return
 	}
-	return up, first
+	if err != nil {
+		j.log.Debug("check failed", "check", j.svc.Checks[i].Name, "err", err)
+	}
+	o.known, o.level = true, o.health.see(err)
 }
 
-// look runs the checks in order up to the first that says down, and returns
-// that one's name and reason.
-func (j *judge) look(ctx context.Context) (string, error) {
-	for i, c := range j.svc.Checks {
-		err := call(ctx, c.Timeout, c.Check.Check)
-		if ctx.Err() != nil {
-			return "", ctx.Err()
-		}
-		if err != nil {
-			j.log.Debug("check failed", "check", c.Name, "err", err)
-		}
-		if !j.health[i].see(err == nil) {
-			return c.Name, reasonOf(err, c)
+// outOfMeans tells whether a check has failed for want of something on our
+// side, such as file descriptors. That says nothing about the service, and
+// would withdraw all of them at once.
+func outOfMeans(err error) bool {
+	return err != nil && (errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) ||
+		errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.ENOBUFS))
+}
+
+// look returns the level by the checks, and which of them it comes from. It is
+// not known before all have spoken, unless one says down.
+func (j *judge) look() (level, check int, known bool) {
+	level, check, known = whole, -1, true
+	for i := range j.heard {
+		o := &j.heard[i]
+		switch {
+		case !o.known:
+			known = false
+		case o.level == dead:
+			return dead, i, true
+		case o.level < level:
+			level, check = o.level, i
 		}
 	}
-	return "", nil
+	return level, check, known
+}
+
+// decide makes up its mind about what has been heard.
+func (j *judge) decide(now time.Time) {
+	raw, check, known := j.look()
+	if !known {
+		return
+	}
+	from, first := j.level, !j.known
+	if first {
+		from = j.seat.level()
+	} else if raw < j.raw {
+		j.flaps.drop(now)
+	}
+	j.raw = raw
+	if raw == from && !first {
+		j.hold("", raw)
+		return
+	}
+	if held := j.holds(raw, from, first, now); held != "" {
+		j.hold(held, raw)
+		if first { // what stood before goes on
+			j.set(from, check, now)
+		}
+		return
+	}
+	j.hold("", raw)
+	j.set(raw, check, now)
+}
+
+// holds tells what the change has to wait for.
+func (j *judge) holds(raw, from int, first bool, now time.Time) hold {
+	limited := !j.bucket.has(now)
+	if limited && !first {
+		j.throttled()
+	}
+	switch {
+	case raw > from && j.flaps.hold(now):
+		return holdDamping
+	case limited && !first && !j.svc.Limit.Shadow:
+		return holdLimit
+	case raw == dead && from > dead && !j.seat.leave():
+		return holdGate
+	case limited && !first:
+		j.log.Warn("changes too often for rate_limiting, which only tells in shadow_mode", "percent", raw)
+	default:
+		j.bucket.take(now)
+	}
+	return ""
+}
+
+// hold remembers, and logs once, what the decision waits for.
+func (j *judge) hold(by hold, raw int) {
+	if by == j.held {
+		return
+	}
+	j.held = by
+	switch by {
+	case holdLimit:
+		j.log.Warn("changes state too often for rate_limiting; the change waits", "percent", raw)
+	case holdDamping:
+		j.log.Warn("flaps; it is not registered before it has been calm for a while", "flaps", j.flaps.total,
+			"until", j.flaps.until())
+	case holdGate:
+		j.log.Error("checks say down, but max_down_at_once services are down already; it stays registered")
+	}
+}
+
+// set makes level the decision.
+func (j *judge) set(level, check int, now time.Time) {
+	j.check, j.why = "", nil
+	if check >= 0 {
+		j.check, j.why = j.svc.Checks[check].Name, j.reason(check)
+	}
+	if level > dead {
+		j.seat.back()
+	}
+	if !j.known || grade(level) != grade(j.level) {
+		j.since = now
+		switch grade(level) {
+		case dead:
+			j.log.Warn("service is down", "check", j.check, "err", j.why)
+		case whole:
+			j.log.Info("service is up")
+		default:
+			j.log.Warn("service is degraded", "percent", level, "check", j.check, "err", j.why)
+		}
+	}
+	j.known, j.level = true, level
+}
+
+// grade puts all degraded levels into one.
+func grade(level int) int {
+	switch level {
+	case dead, whole:
+		return level
+	default:
+		return whole / 2
+	}
 }
 
 var errRising = errors.New("waiting for more successes in a row")
 
-// reasonOf says why c counts as down: its last result may be a success.
-func reasonOf(err error, c Check) error {
-	if err == nil {
+// reason says why a check does not count as well: its last result may be a
+// success.
+func (j *judge) reason(check int) error {
+	c, err := j.svc.Checks[check], j.heard[check].err
+	switch {
+	case err == nil:
 		return fmt.Errorf("%w: rise is %d", errRising, c.Rise)
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no answer within %v: %w", c.Timeout, err)
+	default:
+		return err
 	}
-	return err
 }

@@ -34,14 +34,19 @@ func newBucket(l Limit, now time.Time) bucket {
 	return bucket{limit: l, tokens: tokens, filled: now}
 }
 
-// take spends a token if there is one.
-func (b *bucket) take(now time.Time) bool {
+// has tells whether there is a token.
+func (b *bucket) has(now time.Time) bool {
 	if !b.limit.On || math.IsInf(b.limit.Rate, 1) {
 		return true
 	}
 	b.tokens = min(b.limit.Burst, b.tokens+b.limit.Rate*now.Sub(b.filled).Seconds())
 	b.filled = now
-	if b.tokens < 1 {
+	return b.tokens >= 1
+}
+
+// take spends a token if there is one.
+func (b *bucket) take(now time.Time) bool {
+	if !b.has(now) {
 		return false
 	}
 	b.tokens--

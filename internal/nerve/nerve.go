@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"smartstack/internal/service"
+	"smartstack/internal/telemetry"
 )
 
 // Service is one thing to keep registered. Names are unique.
@@ -14,10 +15,17 @@ type Service struct {
 	// reload a service with an equal key keeps running.
 	Key       string
 	Backend   service.Backend
-	Interval  time.Duration // from the beginning of one round to the next
-	Checks    []Check       // all must pass, in this order; none = always up
+	Interval  time.Duration // from the beginning of one round of a check to the next
+	Checks    []Check       // all must pass; none = always up
 	Reporters []Reporter
 	Limit     Limit
+	Damping   Damping
+	// Start runs each time before the service is registered, after it was not.
+	Start Hook
+	// WarmUp is how long the weight climbs after that; 0 = it does not.
+	WarmUp time.Duration
+	Drain  Drain
+	Stamp  bool // tell in the registration when it was decided
 }
 
 // Check is one check of a service.
@@ -32,13 +40,57 @@ type Check struct {
 type Reporter struct {
 	Name     string // for people: type and place
 	Reporter service.Reporter
+	// Expose keeps the service registered while it is down, marked as not
+	// available.
+	Expose bool
+}
+
+// Hook is something of the user's that runs at a point of a service's life.
+type Hook struct {
+	Run     func(context.Context) error // nil = there is none
+	Timeout time.Duration
+}
+
+// Drain is how a service is taken out in an orderly way: it gets no new
+// traffic, what is under way may end, and then the shutdown hook runs.
+type Drain struct {
+	// ByWeight registers weight 0 while it lasts; the registration is withdrawn
+	// at its end. Otherwise it is withdrawn at the beginning.
+	ByWeight bool
+	// Wait is how long the consumers have, where no Idle tells; at the end of
+	// nerve only if AtEnd.
+	Wait  time.Duration
+	AtEnd bool
+	// Idle succeeds when nothing is under way any more. It is asked every
+	// second, from Min on; Max bounds the whole wait.
+	Idle     Hook
+	Min, Max time.Duration
+	Shutdown Hook
 }
 
 // Config is everything that Run keeps going.
 type Config struct {
 	Services []Service
+	// MaxDown is how many services checks may take out of the registries at the
+	// same time; 0 = any number.
+	MaxDown int
+	// Rate is how many registrations are made in a second, in all registries
+	// together; 0 = any number. It does not delay withdrawals.
+	Rate float64
 	// Heartbeat is a file to touch while all loops make progress; empty = none.
 	Heartbeat string
+	// Beat is called whenever the file would be touched, at least every
+	// BeatEvery (0 = as often as the file). Applied is called when the Config
+	// is in force. They do not block; nil = nobody wants to know.
+	Beat      func()
+	BeatEvery time.Duration
+	Applied   func()
+	// Statsd takes the original's metrics, the same one in every Config; nil =
+	// nobody does. Version is a tag of some.
+	Statsd  *telemetry.Statsd
+	Version string
+	// StateFile is where the orders of operators are kept; empty = nowhere.
+	StateFile string
 }
 
 // The bounds of what a registry may take.

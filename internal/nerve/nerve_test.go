@@ -2,10 +2,12 @@ package nerve
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -152,28 +154,76 @@ func TestWithdrawalIsImmediate(t *testing.T) {
 	})
 }
 
-func TestChecksRunInOrderUntilOneIsDown(t *testing.T) {
+func TestAllChecksMustPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b, c, reg := &fakeCheck{}, &fakeCheck{}, &fakeCheck{}, &fakeRegistry{}
-		s := svc("web", "", a, reg)
-		s.Checks = append(s.Checks, s.Checks[0], s.Checks[0])
-		s.Checks[1].Check, s.Checks[2].Check = b, c
-		s.Checks[1].Fall = 2
-		w := run(t, Config{Services: []Service{s}})
-		after(600 * time.Millisecond)
+		w := run(t, Config{Services: []Service{three("web", reg, a, b, c)}})
+		after(1100 * time.Millisecond)
+		reg.want(t, "web up")
 		b.set(func(f *fakeCheck) { f.err = errSick })
-		sick := c.count()
-		after(500 * time.Millisecond)
-		if c.count() != sick+1 {
-			t.Error("a first failure within fall must not stop the round")
-		}
+		after(500 * time.Millisecond) // a first failure is within its fall
+		reg.want(t, "web up")
 		after(500 * time.Millisecond)
 		reg.want(t, "web up", "web down")
-		stopped := c.count()
-		after(2 * time.Second)
-		if c.count() != stopped || a.count() < stopped+3 {
-			t.Errorf("after a check is down: first %d, last %d calls", a.count(), c.count())
+		_ = w.stop()
+	})
+}
+
+// three is a service with three checks, the second of which has a fall of 2.
+func three(name string, reg *fakeRegistry, checks ...*fakeCheck) Service {
+	s := svc(name, "", checks[0], reg)
+	s.Checks = append(s.Checks, s.Checks[0], s.Checks[0])
+	s.Checks[1].Check, s.Checks[2].Check = checks[1], checks[2]
+	s.Checks[1].Fall = 2
+	return s
+}
+
+// A check that hangs neither delays the others nor what they lead to.
+func TestChecksDoNotWaitForOneAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, slow, c, reg := &fakeCheck{}, &fakeCheck{}, &fakeCheck{}, &fakeRegistry{}
+		s := three("web", reg, a, slow, c)
+		s.Checks[1].Timeout = 20 * time.Second
+		w := run(t, Config{Services: []Service{s}})
+		after(1100 * time.Millisecond)
+		slow.set(func(f *fakeCheck) { f.block = true })
+		after(time.Second)
+		before := a.count()
+		after(5 * time.Second)
+		if n := a.count() - before; n != 10 {
+			t.Errorf("%d calls in 5 s beside a slow check", n)
 		}
+		reg.want(t, "web up")
+		c.set(func(f *fakeCheck) { f.err = errSick })
+		after(500 * time.Millisecond)
+		reg.want(t, "web up", "web down")
+		if n := slow.count(); n > 4 {
+			t.Errorf("%d calls of the slow check overlap", n)
+		}
+		_ = w.stop()
+	})
+}
+
+// A check that ignores its deadline has failed all the same, and no second call
+// is made beside it.
+func TestDeafCheckFailsAtItsTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, deaf, c, reg := &fakeCheck{}, &fakeCheck{free: make(chan struct{})}, &fakeCheck{}, &fakeRegistry{}
+		w := run(t, Config{Services: []Service{three("web", reg, a, deaf, c)}})
+		after(1100 * time.Millisecond)
+		deaf.set(func(f *fakeCheck) { f.deaf = true })
+		after(500 * time.Millisecond)
+		calls := deaf.count()
+		reg.want(t, "web up")
+		after(100*time.Millisecond + grace + 500*time.Millisecond) // twice, as its fall is 2
+		reg.want(t, "web up", "web down")
+		after(5 * time.Second)
+		if n := deaf.count(); n != calls {
+			t.Errorf("%d more calls beside the one that hangs", n-calls)
+		}
+		deaf.set(func(f *fakeCheck) { f.deaf = false; close(f.free) })
+		after(time.Second)
+		reg.want(t, "web up", "web down", "web up")
 		_ = w.stop()
 	})
 }
@@ -308,6 +358,31 @@ func TestHeartbeat(t *testing.T) {
 		after(time.Minute)
 		if age() > heartbeatEvery {
 			t.Errorf("%v old though all is well again", age())
+		}
+		_ = w.stop()
+	})
+}
+
+// When nerve itself has nothing left to check with, nothing is withdrawn.
+func TestOutOfFileDescriptors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		check, reg := &fakeCheck{err: fmt.Errorf("cannot connect: %w", syscall.EMFILE)}, &fakeRegistry{}
+		w := run(t, Config{Services: []Service{svc("web", "", check, reg)}})
+		after(2 * time.Second)
+		reg.want(t) // never seen: nothing is known
+		check.set(func(c *fakeCheck) { c.err = nil })
+		after(time.Second)
+		check.set(func(c *fakeCheck) { c.err = fmt.Errorf("cannot connect: %w", syscall.EMFILE) })
+		after(time.Minute)
+		reg.want(t, "web up")
+		if st := w.status("web"); st.State != Up || !strings.Contains(st.Checks[0].Result, "too many open files") {
+			t.Errorf("the status is %+v", st)
+		}
+		check.set(func(c *fakeCheck) { c.err = errSick })
+		after(time.Second)
+		reg.want(t, "web up", "web down")
+		if n := w.log.count("nerve cannot check"); n != 2 || w.log.count("nerve can check again") != 2 {
+			t.Errorf("said %d times", n)
 		}
 		_ = w.stop()
 	})

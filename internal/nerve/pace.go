@@ -7,8 +7,8 @@ import (
 
 // slot is the grid on which rounds begin. Rounds of many services then share a
 // wake-up of the process, which saves a third of its CPU with a thousand
-// services, and one slot still holds only a fraction of them.
-const slot = 10 * time.Millisecond
+// services, and one slot still holds only a few dozen of them.
+const slot = 20 * time.Millisecond
 
 // soon bounds the wait for a service's first round.
 const soon = time.Second

@@ -4,13 +4,15 @@ import (
 	"math"
 	"testing"
 	"time"
+
+	"smartstack/internal/service"
 )
 
 func TestHealth(t *testing.T) {
 	for _, tc := range []struct {
 		name          string
 		rise, fall    int
-		results, want string // + up, - down
+		results, want string // + up, - down, o and p degraded
 	}{
 		{"plain", 1, 1, "+-+-", "+-+-"},
 		{"the first success decides at once", 3, 3, "+", "+"},
@@ -19,14 +21,25 @@ func TestHealth(t *testing.T) {
 		{"up after rise successes in a row", 3, 1, "-++-+++", "-----" + "-+"},
 		{"a success in between starts afresh", 2, 2, "+-+-+--", "++++++-"},
 		{"the history is full of the first result", 2, 3, "-+-++", "----+"},
+		{"degraded at once", 3, 3, "o", "o"},
+		{"degraded after fall, and back after rise", 2, 2, "+oo++", "++oo+"},
+		{"a failure is not whole either", 2, 2, "+-o-+-+-", "++ooo" + "ooo"},
+		{"from degraded down and back", 1, 2, "o--o+", "oo-o+"},
+		{"down is no matter of degrees", 2, 2, "-op+", "--pp"},
+		{"how degraded is told by the newest", 1, 3, "opo-p", "opoop"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			h := health{rise: tc.rise, fall: tc.fall}
+			h := newHealth(Check{Rise: tc.rise, Fall: tc.fall})
 			got := ""
 			for _, r := range tc.results {
-				if h.see(r == '+') {
+				switch h.see(map[rune]error{'+': nil, '-': errSick, 'o': service.Degraded{Weight: 40}, 'p': service.Degraded{Weight: 60}}[r]) {
+				case whole:
 					got += "+"
-				} else {
+				case 40:
+					got += "o"
+				case 60:
+					got += "p"
+				case dead:
 					got += "-"
 				}
 			}

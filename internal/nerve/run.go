@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"smartstack/internal/mailbox"
@@ -15,45 +16,86 @@ import (
 const heartbeatEvery = 10 * time.Second
 
 // Run keeps the services of the newest Config going until ctx ends, and then
-// withdraws them all, in parallel and within 5 s. configs wakes it through
-// wake; the first Config may already be in. The error names what could not be
-// withdrawn: those registrations end with their sessions or leases.
-func Run(ctx context.Context, configs *mailbox.Latest[Config], wake <-chan struct{}, log *slog.Logger) error {
-	r := &runner{log: log, epoch: time.Now(), places: map[string]*place{}, ended: make(chan ended)}
+// drains them where they ask for it, and withdraws them all, in parallel and
+// within 5 s. configs wakes it through wake; the first Config may already be
+// in. The error names what could not be withdrawn: those registrations end with
+// their sessions or leases.
+func Run(ctx context.Context, configs *mailbox.Latest[Config], wake <-chan struct{}, control *Control, log *slog.Logger) error {
+	// The services outlive ctx for as long as they drain.
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	r := &runner{
+		log: log, life: life, queue: &queue{epoch: time.Now()}, crew: newCrew(), places: map[string]*place{}, orders: map[string]Order{},
+		gate: &gate{}, forget: func() {}, ended: make(chan ended), drained: make(chan drained),
+	}
+	defer r.crew.dismiss()
+	asked := ctx.Done()
 	heartbeat := time.NewTicker(heartbeatEvery)
 	defer heartbeat.Stop()
-	for {
+	for !r.ending || r.drains > 0 {
 		select {
-		case <-ctx.Done():
-			return r.end()
+		case <-asked:
+			asked = nil
+			r.wind(ctx)
+		case <-control.hurry:
+			if r.ending {
+				r.drains = 0
+			}
+		case request := <-control.requests:
+			request(r)
 		case <-wake:
-			if c, ok := configs.Take(); ok {
-				r.apply(ctx, c)
+			if c, ok := configs.Take(); ok && !r.ending {
+				r.apply(c)
+				heartbeat.Reset(r.pulse())
 				r.beat()
 			}
 		case e := <-r.ended:
-			r.takenOver(ctx, e)
+			r.takenOver(e)
+		case d := <-r.drained:
+			r.drainedOne(d)
 		case <-heartbeat.C:
 			r.beat()
 		}
 	}
+	end()
+	return r.end()
+}
+
+// pulse is the time between two heartbeats.
+func (r *runner) pulse() time.Duration {
+	if every := r.config.BeatEvery; every > 0 {
+		return min(every, heartbeatEvery)
+	}
+	return heartbeatEvery
 }
 
 // runner owns all units.
 type runner struct {
-	log       *slog.Logger
-	epoch     time.Time
-	places    map[string]*place
-	leaving   []*unit    // stopped, perhaps still withdrawing
-	ended     chan ended // take-overs that are through
-	heartbeat string
+	log     *slog.Logger
+	life    context.Context // ends when all is to be withdrawn
+	queue   *queue          // of all registrations; it has the clock of the process
+	crew    *crew           // runs all checks and reports
+	places  map[string]*place
+	orders  map[string]Order // of operators, also for services that are not configured
+	gate    *gate
+	keeper  *keeper // of the orders; nil before the first Config
+	forget  func()  // ends the keeper
+	work    sync.WaitGroup
+	leaving []*unit      // stopped, perhaps still withdrawing
+	ended   chan ended   // take-overs that are through
+	drained chan drained // steps of drains
+	drains  int          // under way because of the end
+	ending  bool
+	config  Config
 }
 
 // place is where one service name lives.
 type place struct {
-	unit *unit    // reports, or withdraws once next has reported
-	next *unit    // is taking over; nil = no reload is under way
-	then *Service // came while next was taking over, and follows it
+	seat  *seat
+	unit  *unit    // reports, or withdraws once next has reported
+	next  *unit    // is taking over; nil = no reload is under way
+	then  *Service // came while next was taking over, and follows it
+	drain *drain   // under way; nil = none
 }
 
 // ended tells that a take-over is through.
@@ -63,8 +105,11 @@ type ended struct {
 }
 
 // apply makes c the configuration.
-func (r *runner) apply(ctx context.Context, c Config) {
-	r.heartbeat = c.Heartbeat
+func (r *runner) apply(c Config) {
+	r.config = c
+	r.gate.limit.Store(int64(c.MaxDown))
+	r.queue.setRate(c.Rate)
+	r.remember(c.StateFile)
 	r.sweep()
 	var kept, started, changed, removed int
 	wanted := make(map[string]bool, len(c.Services))
@@ -73,9 +118,7 @@ func (r *runner) apply(ctx context.Context, c Config) {
 		p := r.places[s.Name]
 		switch {
 		case p == nil:
-			u := start(ctx, s, r.epoch, r.log)
-			close(u.begin)
-			r.places[s.Name] = &place{unit: u}
+			r.open(s)
 			started++
 		case p.key() == s.Key:
 			kept++
@@ -83,7 +126,7 @@ func (r *runner) apply(ctx context.Context, c Config) {
 			p.then = &s
 			changed++
 		default:
-			r.replace(ctx, p, s)
+			r.replace(p, s)
 			changed++
 		}
 	}
@@ -95,6 +138,20 @@ func (r *runner) apply(ctx context.Context, c Config) {
 	}
 	r.log.Info("configuration applied", "services", len(c.Services),
 		"kept", kept, "started", started, "changed", changed, "removed", removed)
+	if c.Applied != nil {
+		c.Applied()
+	}
+}
+
+// open starts a service that was not there.
+func (r *runner) open(s Service) {
+	r.launched(s.Name, "new")
+	p := &place{seat: &seat{gate: r.gate, queue: r.queue, crew: r.crew, statsd: r.config.Statsd, version: r.config.Version}}
+	p.obey(r.orders[s.Name])
+	p.unit = start(r.life, s, p.seat, r.log)
+	p.seat.unit.Store(p.unit)
+	close(p.unit.begin)
+	r.places[s.Name] = p
 }
 
 // key is that of the newest version of the service at p.
@@ -110,13 +167,14 @@ func (p *place) key() string {
 }
 
 // replace starts s and lets it take over from the unit at p.
-func (r *runner) replace(ctx context.Context, p *place, s Service) {
-	p.next = start(ctx, s, r.epoch, r.log)
+func (r *runner) replace(p *place, s Service) {
+	r.launched(s.Name, "update")
+	p.next = start(r.life, s, p.seat, r.log)
 	go func(old, next *unit) {
-		handOver(ctx, old, next)
+		handOver(r.life, old, next)
 		select {
 		case r.ended <- ended{s.Name, next}:
-		case <-ctx.Done():
+		case <-r.life.Done():
 		}
 	}(p.unit, p.next)
 }
@@ -149,18 +207,20 @@ func handOver(ctx context.Context, old, next *unit) {
 }
 
 // takenOver ends a take-over, and begins the next if one waits.
-func (r *runner) takenOver(ctx context.Context, e ended) {
+func (r *runner) takenOver(e ended) {
 	p := r.places[e.name]
 	if p == nil || p.next != e.next {
 		return // dropped meanwhile
 	}
 	r.leaving = append(r.leaving, p.unit)
+	r.reaped(e.name, "update")
 	p.unit, p.next = p.next, nil
+	p.seat.unit.Store(p.unit)
 	r.log.Info("service runs with its new options", "service", e.name)
 	if then := p.then; then != nil {
 		p.then = nil
 		if then.Key != p.unit.svc.Key {
-			r.replace(ctx, p, *then)
+			r.replace(p, *then)
 		}
 	}
 }
@@ -168,6 +228,11 @@ func (r *runner) takenOver(ctx context.Context, e ended) {
 // drop withdraws the service at p.
 func (r *runner) drop(name string, p *place) {
 	delete(r.places, name)
+	r.reaped(name, "old")
+	p.seat.back()
+	if p.drain != nil {
+		p.drain.cancel()
+	}
 	if p.next == nil {
 		p.unit.stop()
 		r.leaving = append(r.leaving, p.unit)
@@ -193,7 +258,7 @@ func (r *runner) sweep() {
 	r.leaving = still
 }
 
-// end waits until every unit has withdrawn: all have seen the end of ctx.
+// end waits until every unit has withdrawn: all have seen the end of life.
 func (r *runner) end() error {
 	for _, p := range r.places {
 		r.leaving = append(r.leaving, p.unit)
@@ -212,6 +277,12 @@ func (r *runner) end() error {
 			errs = append(errs, fmt.Errorf("service %s: still withdrawing after %v", u.svc.Name, closeDeadline))
 		}
 	}
+	done := make(chan struct{})
+	go func() { r.work.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-limit.Done():
+	}
 	return errors.Join(errs...)
 }
 
@@ -219,22 +290,25 @@ func (r *runner) end() error {
 // the file then restarts the program.
 func (r *runner) beat() {
 	r.sweep()
-	now := time.Now()
+	r.expire()
 	for name, p := range r.places {
 		for _, u := range []*unit{p.unit, p.next} {
 			if u == nil {
 				continue
 			}
-			if what := u.stuck(now); what != "" {
+			if what := u.stuck(); what != "" {
 				r.log.Error("no progress; the heartbeat is withheld", "service", name, "reason", what)
 				return
 			}
 		}
 	}
-	if r.heartbeat == "" {
+	if r.config.Beat != nil {
+		r.config.Beat()
+	}
+	if r.config.Heartbeat == "" {
 		return
 	}
-	if err := touch(r.heartbeat, now); err != nil {
+	if err := touch(r.config.Heartbeat, time.Now()); err != nil {
 		r.log.Error("cannot touch heartbeat_path", "err", err)
 	}
 }

@@ -12,148 +12,154 @@ import (
 	"smartstack/internal/service"
 )
 
-// unit is one running service: its loop and its desks. Its life has three
-// steps, so that a successor can take over between them: it reports (from
+// unit is one running service: its probes, its turn and its desks. Its life has
+// three steps, so that a successor can take over between them: it reports (from
 // begin on), it is quiet (after quit: no report any more, what is registered
 // stays), it withdraws (after release).
 //
 // The order that reporters may rely on is: the old unit's last Report, the new
 // unit's first Report, the old unit's Close.
 type unit struct {
-	svc   Service
-	log   *slog.Logger
-	pace  pace
-	desks []*desk
+	svc    Service
+	log    *slog.Logger
+	seat   *seat
+	probes []*probe
+	desks  []*desk
+	turn   turn
 
+	running context.Context // ends at quit
 	quit    context.CancelFunc
 	begin   chan struct{} // closed by the owner: reports may start
 	release chan struct{} // closed by the owner: withdraw
 	decided chan struct{} // closed after the first decision
-	isDown  chan struct{} // closed after the first decision that is down
+	isDown  chan struct{} // closed after the first decision not to be registered
 	settled chan struct{} // closed when every reporter has reported once
 	quiet   chan struct{} // closed when nothing checks or reports any more
 	gone    chan struct{} // closed when everything has ended
 	err     error         // what could not be withdrawn; read after gone
 
 	unsettled atomic.Int32 // reporters without a first report
-	lastRound atomic.Int64 // Unix nanoseconds of the newest sign of life of the loop
+	hooks     sync.WaitGroup
+	want      atomic.Pointer[service.Registration] // nil before the first decision
+	view      atomic.Pointer[view]                 // for the status
+
+	// What follows belongs to whoever has the turn.
+	judge    *judge
+	up       bool      // is to be registered
+	warmed   time.Time // since when
+	starting *starting // the start hook is under way
+	startErr error     // of the last start hook, while up is false
+	retry    time.Time // when the next start hook may run
+	told     time.Time // when the desks were last woken
+	stamp    stamp
 }
 
 // start starts s. The registrations are withdrawn under ctx without its end;
 // the end of ctx itself means quit and release.
-func start(ctx context.Context, s Service, epoch time.Time, log *slog.Logger) *unit {
+func start(ctx context.Context, s Service, seat *seat, log *slog.Logger) *unit {
 	now := time.Now()
 	running, quit := context.WithCancel(ctx)
 	u := &unit{
-		svc: s, log: log.With("service", s.Name), pace: newPace(epoch, now, s.Interval), quit: quit,
+		svc: s, log: log.With("service", s.Name), seat: seat, running: running, quit: quit,
 		begin: make(chan struct{}), release: make(chan struct{}), decided: make(chan struct{}),
 		isDown: make(chan struct{}), settled: make(chan struct{}), quiet: make(chan struct{}), gone: make(chan struct{}),
 	}
-	u.lastRound.Store(now.UnixNano())
+	u.judge = newJudge(&u.svc, seat, u.log, now)
+	u.view.Store(&view{since: now})
 	u.unsettled.Store(int32(len(s.Reporters)))
 	for _, r := range s.Reporters {
-		u.desks = append(u.desks, newDesk(r, s.Interval, u.log))
+		u.desks = append(u.desks, newDesk(r, s, &u.want, seat, u.log))
 	}
 	if len(u.desks) == 0 {
 		close(u.settled)
 	}
-	go u.run(running, ctx)
+	checks, pace := s.Checks, newPace(seat.queue.epoch, now, s.Interval)
+	if len(checks) == 0 {
+		checks = []Check{{}} // the rounds repair what vanished, whatever is checked
+	}
+	for _, c := range checks {
+		u.probes = append(u.probes, newProbe(c, s.Interval, pace, u))
+	}
+	u.run(ctx)
 	return u
 }
 
-// run ends when all registrations are withdrawn. running ends at quit, ctx
-// with the program.
-func (u *unit) run(running, ctx context.Context) {
-	defer close(u.gone)
-	errs := make([]error, len(u.desks))
-	var all, reporting sync.WaitGroup
-	reporting.Add(len(u.desks))
+// run starts what makes the unit, and sees to its end without a goroutine that
+// waits for it. ctx ends with the program.
+func (u *unit) run(ctx context.Context) {
+	u.tellStart()
+	w := &work{errs: make([]error, len(u.desks))}
+	w.reporting.Add(len(u.desks))
 	for i, d := range u.desks {
-		all.Go(func() {
-			u.serve(running, d)
-			reporting.Done()
+		w.all.Go(func() {
+			u.serve(d)
+			w.reporting.Done()
 			select {
 			case <-u.release:
 			case <-ctx.Done():
 			}
-			errs[i] = d.close(context.WithoutCancel(ctx))
+			w.errs[i] = d.close(context.WithoutCancel(ctx))
 		})
 	}
-	u.loop(running)
-	reporting.Wait()
+	for _, p := range u.probes {
+		p.begin(u.running)
+	}
+	context.AfterFunc(u.running, func() { u.finish(w) })
+}
+
+// work is what the end of a unit waits for.
+type work struct {
+	reporting sync.WaitGroup // until no desk reports any more
+	all       sync.WaitGroup // until all have withdrawn
+	errs      []error        // of each desk; read after all
+}
+
+// finish waits for the end of everything, once nothing is to be begun.
+func (u *unit) finish(w *work) {
+	defer close(u.gone)
+	defer u.tellStop()
+	limit := time.After(grace)
+	for _, p := range u.probes {
+		p.end(limit)
+	}
+	u.hooks.Wait()
+	w.reporting.Wait()
 	close(u.quiet)
-	all.Wait()
-	if err := errors.Join(errs...); err != nil {
+	w.all.Wait()
+	if err := errors.Join(w.errs...); err != nil {
 		u.err = fmt.Errorf("service %s: %w", u.svc.Name, err)
 	}
 }
 
-func (u *unit) serve(running context.Context, d *desk) {
+func (u *unit) serve(d *desk) {
 	select {
 	case <-u.begin:
-	case <-running.Done():
+	case <-u.running.Done():
 		return
 	}
-	d.serve(running, func() {
+	d.serve(u.running, func() {
 		if u.unsettled.Add(-1) == 0 {
 			close(u.settled)
 		}
 	})
 }
 
-// loop checks, decides and tells the desks, round after round. Each round has a
-// goroutine of its own, which is gone between rounds: checks need deep stacks,
-// and a thousand of those held for nothing would be most of nerve's memory.
-func (u *unit) loop(ctx context.Context) {
-	j := newJudge(u.svc, u.log, time.Now())
-	over := make(chan struct{})
-	var timer *time.Timer
-	timer = time.AfterFunc(time.Hour, func() {
-		if ctx.Err() == nil {
-			u.round(ctx, j)
-			now := time.Now()
-			timer.Reset(u.pace.next(now).Sub(now))
-			// At an end that came meanwhile, whoever stops the timer has the
-			// last word: this round, or the loop that did not see it.
-			if ctx.Err() == nil || !timer.Stop() {
-				return
-			}
-		}
-		close(over)
-	})
-	timer.Reset(time.Until(u.pace.first()))
-	<-ctx.Done()
-	if !timer.Stop() {
-		<-over
-	}
-}
+// reports tells whether begin is over.
+func (u *unit) reports() bool { return closed(u.begin) }
 
-// round checks once, and passes the decision on.
-func (u *unit) round(ctx context.Context, j *judge) {
-	up, first := j.round(ctx)
-	if ctx.Err() != nil {
-		return // a check that was cut short says nothing
-	}
-	for _, d := range u.desks {
-		d.want.Put(service.Registration{Up: up, Backend: u.svc.Backend})
-	}
-	if first {
-		close(u.decided)
-	}
-	u.noteDown(up)
-	u.lastRound.Store(time.Now().UnixNano())
-}
-
-// noteDown closes isDown at the first decision that is down; only the loop
-// calls it.
-func (u *unit) noteDown(up bool) {
-	if up {
-		return
-	}
+func closed(c <-chan struct{}) bool {
 	select {
-	case <-u.isDown:
+	case <-c:
+		return true
 	default:
-		close(u.isDown)
+		return false
+	}
+}
+
+// closeOnce closes a channel that only the caller closes.
+func closeOnce(c chan struct{}) {
+	if !closed(c) {
+		close(c)
 	}
 }
 
@@ -163,20 +169,49 @@ func (u *unit) stop() {
 	close(u.release)
 }
 
-// stuck names what has made no progress for longer than it may take; empty
-// means all is well.
-func (u *unit) stuck(now time.Time) string {
-	allowed := u.svc.Interval + soon + 10*grace
-	for _, c := range u.svc.Checks {
-		allowed += c.Timeout
-	}
-	if now.Sub(time.Unix(0, u.lastRound.Load())) > allowed {
-		return "checks"
+// acknowledged tells whether every registry has taken what is wanted, and that
+// is not to be registered, or with weight 0.
+func (u *unit) acknowledged() bool {
+	want := u.want.Load()
+	if want == nil || want.Up && want.Backend.Weight != service.KnownInt(0) {
+		return false
 	}
 	for _, d := range u.desks {
-		if d.stuck(now) {
+		if d.made.Load() != want {
+			return false
+		}
+	}
+	return true
+}
+
+// stuck names what has made no progress for longer than it may take; empty
+// means all is well.
+func (u *unit) stuck() string {
+	for _, p := range u.probes {
+		if p.stuck() {
+			return "checks"
+		}
+	}
+	for _, d := range u.desks {
+		if d.stuck() {
 			return d.name
 		}
 	}
 	return ""
+}
+
+// turn lets one goroutine at a time work, without a lock and without a
+// goroutine that waits for work: who finds another at it leaves it one more
+// round to do.
+type turn struct{ knocks atomic.Int32 }
+
+// take calls work, or has it called again by the one that is at it.
+func (t *turn) take(work func()) {
+	if t.knocks.Add(1) > 1 {
+		return
+	}
+	for done := int32(1); done > 0; {
+		work()
+		done = t.knocks.Add(-done)
+	}
 }

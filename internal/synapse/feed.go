@@ -9,6 +9,7 @@ import (
 	"smartstack/internal/mailbox"
 	"smartstack/internal/service"
 	"smartstack/internal/supervise"
+	"smartstack/internal/telemetry"
 )
 
 // Source is where a service's backends come from. Two sources with the same
@@ -36,36 +37,46 @@ type health struct {
 // into the slots only.
 type feed struct {
 	source  Source
+	service string
+	statsd  *telemetry.Statsd
 	updates *mailbox.Latest[said]
 	health  *mailbox.Latest[health]
 	actor   *supervise.Actor
 	runs    atomic.Uint64
+	spoke   atomic.Bool // something was said
 	cancel  context.CancelFunc
 	stopped chan struct{}
 }
 
-// startFeed runs the source's watcher until stop is called.
-func startFeed(ctx context.Context, source Source, wake chan struct{}, log *slog.Logger) *feed {
-	ctx, cancel := context.WithCancel(ctx)
+// startFeed runs the watcher of d's source until stop is called.
+func (h *Hub) startFeed(d Definition, log *slog.Logger) *feed {
+	ctx, cancel := context.WithCancel(h.ctx)
 	f := &feed{
-		source: source, updates: mailbox.New[said](wake), health: mailbox.New[health](wake),
-		cancel: cancel, stopped: make(chan struct{}),
+		source: d.Source, service: d.Name, statsd: h.config.Statsd,
+		updates: mailbox.New[said](h.wake), health: mailbox.New[health](h.wake), cancel: cancel, stopped: make(chan struct{}),
 	}
 	f.actor = supervise.New(f.run, func(err error, retry time.Duration) {
 		log.Warn("the source cannot be followed: its backends stay as they are", "err", err, "retry", retry.Round(time.Millisecond))
+		f.tellStart(err)
 		f.health.Put(health{err: err, at: time.Now()})
 	})
-	go func() {
-		defer close(f.stopped)
-		f.actor.Supervise(ctx)
-	}()
+	go f.follow(ctx)
 	return f
+}
+
+// follow lasts as long as the feed. It and what it calls until the watcher
+// waits have small frames: thousands of goroutines stand there.
+func (f *feed) follow(ctx context.Context) {
+	defer close(f.stopped)
+	f.actor.Supervise(ctx)
+	f.tellEnd()
 }
 
 func (f *feed) run(ctx context.Context) error {
 	run := f.runs.Add(1)
 	return f.source.Watcher.Run(ctx, func(u service.Update) {
 		now := time.Now()
+		f.tellStart(nil)
 		f.updates.Put(said{update: u, run: run, at: now})
 		f.health.Put(health{at: now})
 	})

@@ -10,6 +10,7 @@ import (
 
 	"smartstack/internal/mailbox"
 	"smartstack/internal/service"
+	"smartstack/internal/telemetry"
 )
 
 // How long a new source may stay silent before the one it replaces is stopped
@@ -21,7 +22,7 @@ type Definition struct {
 	Name      string
 	Policy    Policy
 	Source    Source
-	LastKnown Known // what an earlier run served; used while the source is silent
+	LastKnown func() Known // reads what an earlier run served, for when the source stays silent; nil = nothing is on record
 }
 
 // Known is the last known good state of a service.
@@ -35,17 +36,23 @@ type Config struct {
 	Services      []Definition // in the order of the file; names are unique
 	Outputs       []service.Output
 	StartDeadline time.Duration // how long a service may keep the first snapshot waiting
+	// Statsd takes the original's metrics, the same one over all
+	// configurations; nil = nobody does. Version is a tag of some.
+	Statsd  *telemetry.Statsd
+	Version string
 }
 
 // Hub owns the current state of all services. Make it with New.
 type Hub struct {
-	log     *slog.Logger
-	wake    chan struct{}
-	configs chan Config
-	latest  atomic.Pointer[service.Snapshot]
+	log       *slog.Logger
+	wake      chan struct{}
+	configs   chan Config
+	questions chan question
+	latest    atomic.Pointer[service.Snapshot]
 
 	// Owned by Run's goroutine.
 	ctx      context.Context
+	began    time.Time
 	config   Config
 	services map[string]*tracked
 	runners  []*runner
@@ -58,7 +65,7 @@ type Hub struct {
 // New makes a hub for c. It starts nothing.
 func New(c Config, log *slog.Logger) *Hub {
 	return &Hub{
-		log: log, config: c, wake: mailbox.NewWake(), configs: make(chan Config),
+		log: log, config: c, wake: mailbox.NewWake(), configs: make(chan Config), questions: make(chan question),
 		services: map[string]*tracked{},
 	}
 }
@@ -88,10 +95,16 @@ func (h *Hub) Configure(ctx context.Context, c Config) error {
 // Run follows all sources and keeps all outputs true until ctx ends; it
 // returns when everything that it started has ended.
 func (h *Hub) Run(ctx context.Context) error {
-	h.ctx = ctx
+	h.ctx, h.began = ctx, time.Now()
 	h.configure(h.config)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var pings <-chan time.Time
+	if h.config.Statsd != nil {
+		ticker := time.NewTicker(pingEvery)
+		defer ticker.Stop()
+		pings = ticker.C
+	}
 	for ctx.Err() == nil {
 		if h.dirty {
 			h.hand()
@@ -106,6 +119,10 @@ func (h *Hub) Run(ctx context.Context) error {
 			h.settleLate()
 		case c := <-h.configs:
 			h.configure(c)
+		case q := <-h.questions:
+			h.reply(q)
+		case <-pings:
+			h.ping()
 		}
 	}
 	h.stop()
@@ -133,6 +150,7 @@ func (h *Hub) gate() {
 		}
 	}
 	h.open, h.dirty = true, true
+	h.config.Statsd.Timing("synapse.watchers.start.time", time.Since(h.began))
 }
 
 // settleLate stops waiting for watchers whose time is up.
@@ -177,6 +195,7 @@ func (h *Hub) hand() {
 			snapshot.Services = append(snapshot.Services, s)
 		}
 	}
+	h.config.Statsd.Count("synapse.config.update")
 	h.latest.Store(&snapshot)
 	for _, r := range h.runners {
 		r.snapshots.Put(snapshot)
@@ -211,7 +230,7 @@ func (h *Hub) add(d Definition) {
 	log := h.log.With("service", d.Name)
 	h.services[d.Name] = &tracked{
 		def: d, log: log, deadline: time.Now().Add(h.config.StartDeadline),
-		feed: startFeed(h.ctx, d.Source, h.wake, log),
+		feed: h.startFeed(d, log),
 	}
 }
 
@@ -223,7 +242,7 @@ func (h *Hub) redefine(t *tracked, d Definition) {
 		t.next = nil
 	case t.next == nil || t.next.source.Key != d.Source.Key:
 		h.retire(t.next)
-		t.next = startFeed(h.ctx, d.Source, h.wake, t.log)
+		t.next = h.startFeed(d, t.log)
 		t.handover = time.Now().Add(handoverLimit)
 	}
 	t.def = d

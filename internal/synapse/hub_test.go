@@ -34,7 +34,7 @@ func TestSilentWatcherGetsLastKnownThenDefaultsThenUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := newRecorder()
 		known := define("known", newScripted(), Policy{DefaultServers: backends(1)})
-		known.LastKnown = Known{Backends: service.SetOf(backends(3)...)}
+		known.LastKnown = func() Known { return Known{Backends: service.SetOf(backends(3)...)} }
 		_, stop := start(t, Config{
 			Services: []Definition{known, define("defaults", newScripted(), Policy{DefaultServers: backends(1)}), define("nothing", newScripted(), Policy{})},
 			Outputs:  []service.Output{out}, StartDeadline: 5 * time.Second,

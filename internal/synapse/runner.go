@@ -11,6 +11,7 @@ import (
 
 	"smartstack/internal/mailbox"
 	"smartstack/internal/service"
+	"smartstack/internal/telemetry"
 )
 
 // The delays after a failed Apply, doubling, each within ±50 %. A new snapshot
@@ -28,20 +29,21 @@ const finishLimit = 10 * time.Second
 type runner struct {
 	output    service.Output
 	log       *slog.Logger
+	statsd    *telemetry.Statsd
 	wake      chan struct{}
 	snapshots *mailbox.Latest[service.Snapshot]
 	cancel    context.CancelFunc
 	stopped   chan struct{}
 }
 
-// startRunner runs output until ctx ends or it is stopped, from the moment on
+// startRunner runs output until the hub ends or it is stopped, from the moment on
 // at which every one of before has ended: a changed output takes over what its
 // predecessor knew.
-func startRunner(ctx context.Context, output service.Output, before []*runner, log *slog.Logger) *runner {
-	ctx, cancel := context.WithCancel(ctx)
+func (h *Hub) startRunner(output service.Output, before []*runner) *runner {
+	ctx, cancel := context.WithCancel(h.ctx)
 	wake := mailbox.NewWake()
 	r := &runner{
-		output: output, log: log.With("output", output.Name()), wake: wake,
+		output: output, log: h.log.With("output", output.Name()), statsd: h.config.Statsd, wake: wake,
 		snapshots: mailbox.New[service.Snapshot](wake), cancel: cancel, stopped: make(chan struct{}),
 	}
 	go func() {
@@ -81,6 +83,7 @@ func (r *runner) run(ctx context.Context) {
 		if err != nil {
 			again = retry/2 + rand.N(retry)
 			retry = min(2*retry, longestRetry)
+			r.statsd.Count("synapse.config.update_failed", "config_name:"+r.output.Name())
 			r.log.Error("the output could not be made equal to the snapshot: its last good state stays",
 				"rev", snapshot.Rev, "err", err, "retry", again.Round(time.Millisecond))
 		} else {
@@ -131,7 +134,7 @@ func (h *Hub) configureOutputs(outputs []service.Output) {
 			next = append(next, h.runners[i])
 			continue
 		}
-		next = append(next, startRunner(h.ctx, o, gone, h.log))
+		next = append(next, h.startRunner(o, gone))
 	}
 	for _, r := range gone {
 		h.group.Go(func() { <-r.stopped })

@@ -118,14 +118,18 @@ func (t *tracked) tell(u service.Update, next verdict) {
 func (t *tracked) settle() {
 	t.settled = true
 	v := verdict{origin: service.Unknown}
-	switch known := t.def.LastKnown; {
+	var known Known
+	if t.def.LastKnown != nil {
+		known = t.def.LastKnown()
+	}
+	switch {
 	case known.Backends.Len() > 0:
 		v = verdict{origin: service.LastKnown, listed: known.Backends, serving: known.Backends}
 	case len(t.def.Policy.DefaultServers) > 0:
 		v = t.def.Policy.decide(service.Update{}, verdict{})
 	}
 	t.log.Warn("the source has not answered yet: going on without it", "origin", v.origin, "backends", v.serving.Len())
-	t.show(v, service.Update{Generators: t.def.LastKnown.Generators}, time.Now())
+	t.show(v, service.Update{Generators: known.Generators}, time.Now())
 }
 
 // show puts v into force, and reports whether that changes what outputs see.

@@ -114,15 +114,35 @@ func (s *session) ExistsW(ctx context.Context, node string) (*Stat, error) {
 	})
 }
 
-// Create makes a node that everybody may read and write, and returns its name
-// in full once that is answered.
-func (s *session) Create(ctx context.Context, node string, data []byte, mode Mode) (*Pending[string], error) {
+// Create makes a node that only those may use whom acl lets, everybody when it
+// is empty, and returns its name in full once that is answered.
+func (s *session) Create(ctx context.Context, node string, data []byte, mode Mode, acl ...zk.ACL) (*Pending[string], error) {
 	return begin(ctx, s, "create", node, func(c *zk.Conn, p string) (string, error) {
-		made, err := c.Create(p, data, int32(mode), zk.WorldACL(zk.PermAll))
+		made, err := c.Create(p, data, int32(mode), ACL(acl).orOpen())
 		if err != nil {
 			return "", err
 		}
 		return s.inside(made), nil
+	})
+}
+
+// Replace deletes a node that has the given version and makes it anew, in one
+// step.
+func (s *session) Replace(ctx context.Context, node string, data []byte, mode Mode, version int32, acl ...zk.ACL) (*Pending[string], error) {
+	return begin(ctx, s, "replace", node, func(c *zk.Conn, p string) (string, error) {
+		done, err := c.Multi(
+			&zk.DeleteRequest{Path: p, Version: version},
+			&zk.CreateRequest{Path: p, Data: data, Acl: ACL(acl).orOpen(), Flags: int32(mode)},
+		)
+		for _, one := range done {
+			if one.Error != nil && err == nil {
+				err = one.Error
+			}
+		}
+		if err != nil {
+			return "", err
+		}
+		return node, nil
 	})
 }
 
@@ -145,27 +165,36 @@ func (s *session) Delete(ctx context.Context, node string, version int32) (*Pend
 }
 
 // MakePath creates a node and what is missing above it, as persistent nodes
-// without data. A node that exists is fine.
-func (s *session) MakePath(ctx context.Context, node string) error {
+// without data, which only those may use whom acl lets, everybody when it is
+// empty. A node that exists is fine, whoever may use it.
+func (s *session) MakePath(ctx context.Context, node string, acl ...zk.ACL) error {
 	_, err := call(ctx, s, "create", node, func(c *zk.Conn, p string) (struct{}, error) {
-		return struct{}{}, makePath(c, p)
+		return struct{}{}, makePath(c, p, ACL(acl).orOpen())
 	})
 	return err
 }
 
-func makePath(c *zk.Conn, p string) error {
-	_, err := c.Create(p, nil, zk.FlagPersistent, zk.WorldACL(zk.PermAll))
+func makePath(c *zk.Conn, p string, acl []zk.ACL) error {
+	_, err := c.Create(p, nil, zk.FlagPersistent, acl)
 	if errors.Is(err, zk.ErrNoNode) && p != "/" {
-		if err := makePath(c, path.Dir(p)); err != nil {
+		if err := makePath(c, parent(p), acl); err != nil {
 			return err
 		}
-		_, err = c.Create(p, nil, zk.FlagPersistent, zk.WorldACL(zk.PermAll))
+		_, err = c.Create(p, nil, zk.FlagPersistent, acl)
 	}
-	if errors.Is(err, zk.ErrNodeExists) {
+	switch {
+	case errors.Is(err, zk.ErrNodeExists):
 		return nil
+	case errors.Is(err, zk.ErrNoAuth): // nobody may make it, and perhaps nobody has to
+		if there, _, look := c.Exists(p); look == nil && there {
+			return nil
+		}
 	}
 	return err
 }
+
+// parent returns the node above p.
+func parent(p string) string { return path.Dir(p) }
 
 // Pending is a request that was sent, or will be as soon as the link allows.
 type Pending[T any] struct {

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"smartstack/internal/secret"
 )
 
 // DefaultPort is where a host without a port listens.
@@ -30,8 +32,7 @@ type Ensemble struct {
 	// nodes and its watches after it has last heard of us. The servers may
 	// grant less or more.
 	SessionTimeout time.Duration
-	// Auth are credentials, scheme:text, as in "digest:user:password".
-	Auth []string
+	Access
 }
 
 // normal is an Ensemble in its one canonical form.
@@ -39,15 +40,25 @@ type normal struct {
 	hosts   []string // host:port, sorted, without duplicates
 	chroot  string   // empty or /a/b
 	timeout time.Duration
-	auth    []credential
+	auth    []credential // those that are given, or in the environment
+	file    string       // of more of them; empty = none
+	secure  bool         // by TLS
+	tls     secret.TLSFiles
 }
-
-type credential struct{ scheme, text string }
 
 // Check reports what is wrong with e, without I/O.
 func (e Ensemble) Check() error {
 	_, err := e.normalize()
 	return err
+}
+
+// Addresses returns the servers, host:port; none when e is faulty.
+func (e Ensemble) Addresses() []string {
+	n, err := e.normalize()
+	if err != nil {
+		return nil
+	}
+	return n.hosts
 }
 
 // String shows the hosts and the chroot in canonical form.
@@ -93,18 +104,7 @@ func (e Ensemble) normalize() (normal, error) {
 	}
 	for n.chroot = range roots {
 	}
-	return n, n.addAuth(e.Auth)
-}
-
-func (n *normal) addAuth(auth []string) error {
-	for i, a := range auth {
-		scheme, text, ok := strings.Cut(a, ":")
-		if !ok || scheme == "" || text == "" {
-			return fmt.Errorf("credential %d: want scheme:text, as in digest:user:password", i+1) // never shown: it is secret
-		}
-		n.auth = append(n.auth, credential{scheme, text})
-	}
-	return nil
+	return n, n.allow(e.Access)
 }
 
 // parseHost splits one host from its chroot and completes its port.
@@ -169,5 +169,9 @@ func (n normal) name() string { return strings.Join(n.hosts, ",") + n.chroot }
 
 // key is equal for ensembles that may share a session.
 func (n normal) key() string {
-	return fmt.Sprintf("%q %q %v %q", n.hosts, n.chroot, n.timeout, n.auth)
+	var auth []string
+	for _, c := range n.auth {
+		auth = append(auth, c.key())
+	}
+	return fmt.Sprintf("%q %q %v %q %q %v %q", n.hosts, n.chroot, n.timeout, auth, n.file, n.secure, n.tls)
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"smartstack/internal/secret"
 )
 
 func TestEnsembleForms(t *testing.T) {
@@ -46,7 +48,7 @@ func TestEnsembleFaults(t *testing.T) {
 		{Ensemble{Hosts: []string{"a b:1"}}, "want host:port"},
 		{Ensemble{Hosts: []string{"a:1/x", "b:1/y"}}, "more than one chroot"},
 		{Ensemble{Hosts: []string{"a:1/x/../y"}}, "are no names of nodes"},
-		{Ensemble{Hosts: []string{"a"}, Auth: []string{"hunter2"}}, "want scheme:text"},
+		{Ensemble{Hosts: []string{"a"}, Access: Access{Auth: []secret.Text{"hunter2"}}}, "want scheme:text"},
 		{Ensemble{Hosts: []string{"a"}, SessionTimeout: -time.Second}, "is not between"},
 	} {
 		err := c.in.Check()

@@ -16,6 +16,7 @@ var (
 	ErrNoAuth     = zk.ErrNoAuth
 	ErrBadVersion = zk.ErrBadVersion
 	ErrNotEmpty   = zk.ErrNotEmpty
+	ErrInvalidACL = zk.ErrInvalidACL
 )
 
 // LinkError is a request that got no answer. Whether it was carried out is
@@ -74,7 +75,14 @@ func (s *session) explain(op, node string, err error) error {
 		}
 		return link
 	}
-	return fmt.Errorf("zookeeper %s: %s %s: %w", s.name(), op, node, err)
+	hint := ""
+	switch {
+	case errors.Is(err, ErrNoAuth):
+		hint = " (the ACL there does not let our credentials; see zk_auth)"
+	case errors.Is(err, ErrInvalidACL):
+		hint = " (the server does not take zk_acl: it knows no such scheme or id, or we have shown it no credential)"
+	}
+	return fmt.Errorf("zookeeper %s: %s %s: %w%s", s.name(), op, node, err, hint)
 }
 
 // short cuts a path, whose last part may hold a whole registration.

@@ -2,6 +2,7 @@ package zkconn
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"math/rand/v2"
@@ -75,10 +76,13 @@ func (h *hosts) Connected() {
 // dialer makes links and remembers the current one.
 type dialer struct {
 	ctx       context.Context
+	plain     DialFunc
+	secure    func(context.Context, net.Conn, string) (net.Conn, error) // normal.encrypt
 	timeout   time.Duration
 	handshake time.Duration
 	failed    func(host string, err error)
 	tickets   *tickets
+	forget    func() bool // the next link is to be asked for without what the session has seen
 
 	mu      sync.Mutex
 	address string // tried last
@@ -96,14 +100,14 @@ func (d *dialer) dial(network, address string, _ time.Duration) (net.Conn, error
 	d.mu.Unlock()
 	ctx, cancel := context.WithTimeout(d.ctx, d.timeout)
 	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	conn, err := d.connect(ctx, network, address)
 	if err != nil {
 		d.failed(address, err)
 		return nil, err
 	}
 	l := &link{
 		Conn: conn, in: bufio.NewReaderSize(conn, 32<<10),
-		deadline: time.Now().Add(d.handshake), watches: make(chan struct{}),
+		deadline: time.Now().Add(d.handshake), watches: make(chan struct{}), forget: d.forget(),
 		tickets: d.tickets, multiRead: opMultiRead, bulks: map[uint32]int32{},
 	}
 	d.mu.Lock()
@@ -114,6 +118,20 @@ func (d *dialer) dial(network, address string, _ time.Duration) (net.Conn, error
 	}
 	d.link, d.born = l, time.Now()
 	return l, nil
+}
+
+// connect makes the connection, with TLS where that is wanted.
+func (d *dialer) connect(ctx context.Context, network, address string) (net.Conn, error) {
+	plain, err := d.plain(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := d.secure(ctx, plain, address)
+	if err != nil {
+		_ = plain.Close() // the reason is known
+		return nil, err
+	}
+	return conn, nil
 }
 
 // wait spaces out links that break at once.
@@ -172,6 +190,7 @@ type link struct {
 	in       *bufio.Reader
 	deadline time.Time // of the handshake; zero after it
 
+	forget  bool   // zxid is 0
 	zxid    []byte // the last transaction that the session saw before this link
 	watches chan struct{}
 	sent    bool // watches is closed
@@ -239,7 +258,11 @@ const opSetWatches = 101
 // to the same transaction.
 func (l *link) Write(p []byte) (int, error) {
 	if l.zxid == nil && len(p) >= 16 {
-		l.zxid = append([]byte(nil), p[8:16]...)
+		p = bytes.Clone(p)
+		if l.forget {
+			clear(p[8:16])
+		}
+		l.zxid = p[8:16]
 		return l.Conn.Write(p)
 	}
 	if len(p) < 20 {

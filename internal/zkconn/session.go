@@ -60,14 +60,14 @@ type session struct {
 	state    State
 	changed  chan struct{}
 	linkUp   uint64           // number of the link that is being made ready; 0 = none
-	authed   int              // credentials that the library has taken
+	authed   []credential     // those that the library has taken
 	faults   map[string]error // by host, since the last connection
 	watchers map[string][]*Subscription
-	claims   map[string]bool
+	claims   map[string]int  // how many have the node
 	discards map[string]Stat // nodes to delete when the link is back, as they were left
 }
 
-func startSession(n normal, log *slog.Logger) *session {
+func startSession(n normal, log *slog.Logger, dial DialFunc) *session {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &session{
 		normal: n, log: log, cancel: cancel,
@@ -77,13 +77,13 @@ func startSession(n normal, log *slog.Logger) *session {
 		changed:  make(chan struct{}),
 		faults:   map[string]error{},
 		watchers: map[string][]*Subscription{},
-		claims:   map[string]bool{},
+		claims:   map[string]int{},
 		discards: map[string]Stat{},
 	}
 	s.state = State{Since: time.Now(), Changed: s.changed}
 	s.dialer = dialer{
-		ctx: ctx, timeout: n.dialTimeout(), handshake: n.handshakeTimeout(), failed: s.fault,
-		tickets: &tickets{waiting: map[int32]chan bulkAnswer{}},
+		ctx: ctx, plain: dial, timeout: n.dialTimeout(), handshake: n.handshakeTimeout(), failed: s.fault,
+		secure: n.encrypt, forget: s.forgotten, tickets: &tickets{waiting: map[int32]chan bulkAnswer{}},
 	}
 	s.order.connected = s.dialer.established
 	s.mu.Lock() // the library may call back before Connect has returned
@@ -155,9 +155,15 @@ const watchesWait = 100 * time.Millisecond
 // makeReady opens the session for requests: after its credentials, and, in a
 // resumed session, after its watches.
 func (s *session) makeReady(link uint64, fresh bool, watchesSent <-chan struct{}) {
-	if err := s.authenticate(); err != nil {
+	for {
+		err := s.authenticate()
+		if err == nil {
+			break
+		}
 		s.fault(s.zk.Server(), err)
-		return // the server closes the link, or has done so
+		if !s.retryReady(link) {
+			return // the server has closed the link
+		}
 	}
 	if !fresh {
 		select {
@@ -180,21 +186,53 @@ func (s *session) makeReady(link uint64, fresh bool, watchesSent <-chan struct{}
 	}
 }
 
-// authenticate shows the credentials that the library has not taken yet. It
-// repeats the others by itself on each link.
-func (s *session) authenticate() error {
+// readyRetry is the pause after credentials that cannot be read.
+const readyRetry = time.Second
+
+// retryReady waits, and reports whether the link is still worth it.
+func (s *session) retryReady(link uint64) bool {
+	select {
+	case <-time.After(readyRetry):
+	case <-s.dialer.ctx.Done():
+		return false
+	}
 	s.mu.Lock()
-	rest := s.auth[s.authed:]
-	s.mu.Unlock()
-	for _, c := range rest {
+	defer s.mu.Unlock()
+	return s.linkUp == link
+}
+
+// authenticate shows the credentials that the library has not taken yet, as
+// they are now. It repeats the others by itself on each link.
+func (s *session) authenticate() error {
+	all, err := s.credentials()
+	if err != nil {
+		return err
+	}
+	for _, c := range all {
+		s.mu.Lock()
+		known := slices.Contains(s.authed, c)
+		s.mu.Unlock()
+		if known {
+			continue
+		}
 		if err := s.zk.AddAuth(c.scheme, []byte(c.text)); err != nil {
 			return fmt.Errorf("showing the %s credential: %w", c.scheme, err)
 		}
 		s.mu.Lock()
-		s.authed = min(s.authed+1, len(s.auth)) // two links' goroutines may overlap
+		s.authed = append(s.authed, c) // two links' goroutines may overlap: twice does no harm
 		s.mu.Unlock()
 	}
 	return nil
+}
+
+// forgotten tells whether nobody has let us in for so long that the servers may
+// have been made anew, or from a backup. Such servers know less than the session
+// has seen, and refuse it for ever; without that they tell that it has expired.
+// Servers that had lost their quorum only resume it all the same.
+func (s *session) forgotten() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.Session > 0 && !s.state.Connected && time.Since(s.state.Since) > 2*s.timeout
 }
 
 func (s *session) lostLink() {
@@ -244,18 +282,27 @@ func (s *session) cause() error {
 func (s *session) Claim(node string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.claims[node] {
+	if s.claims[node] > 0 {
 		return false
 	}
-	s.claims[node] = true
+	s.claims[node] = 1
 	return true
 }
 
-// Unclaim gives a claimed node back.
+// Share takes a node whoever else has it, as at a hand-over.
+func (s *session) Share(node string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.claims[node]++
+}
+
+// Unclaim gives a node back that was claimed or shared.
 func (s *session) Unclaim(node string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.claims, node)
+	if s.claims[node]--; s.claims[node] <= 0 {
+		delete(s.claims, node)
+	}
 }
 
 // Discard deletes a node as soon as there is a connection, for a caller that

@@ -14,6 +14,7 @@ import (
 	"github.com/go-zookeeper/zk"
 	"go.uber.org/goleak"
 
+	"smartstack/internal/secret"
 	"smartstack/test/servers"
 )
 
@@ -306,7 +307,7 @@ func TestChroot(t *testing.T) {
 
 func TestCredentials(t *testing.T) {
 	p := servers.ZooKeeper(t)
-	e := Ensemble{Hosts: []string{p.Addr}, Auth: []string{"digest:me:secret"}}
+	e := Ensemble{Hosts: []string{p.Addr}, Access: Access{Auth: []secret.Text{"digest:me:secret"}}}
 	mine := open(t, NewPool(quiet()), e)
 	create(t, mine, "/locked", "x", Persistent)
 	if _, err := mine.zk.SetACL("/locked", zk.DigestACL(zk.PermAll, "me", "secret"), AnyVersion); err != nil {
@@ -382,4 +383,38 @@ func TestClaims(t *testing.T) {
 	if !c.Claim("/a") {
 		t.Error("a returned claim stays taken")
 	}
+	c.Share("/a")
+	c.Unclaim("/a")
+	if c.Claim("/a") {
+		t.Error("one of two who share a node has given it up for both")
+	}
+}
+
+// Servers that were made anew know less than the session has seen, and close
+// the door on it: "client must try another server". There is no other.
+func TestServersMadeAnew(t *testing.T) {
+	zk := servers.ZooKeeper(t)
+	c := dial(t, zk.Addr, 3*time.Second)
+	write := func(times int) {
+		t.Helper()
+		servers.Eventually(t, func() error { // on a busy machine a link may break
+			for ; times > 0; times-- {
+				p, err := c.Create(t.Context(), "/seen-", nil, PersistentSequential)
+				if err != nil {
+					return err
+				}
+				if _, err := p.Wait(t.Context()); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	write(5)
+	before := c.State()
+	zk.Stop()
+	zk.Wipe()
+	zk.Start()
+	awaitState(t, c, func(s State) bool { return s.Connected && s.Session > before.Session })
+	write(1)
 }

@@ -34,7 +34,7 @@ func (r *Reporter) Report(_ context.Context, reg service.Registration) error {
 	line, err := json.Marshal(struct {
 		Up      bool            `json:"up"`
 		Backend json.RawMessage `json:"backend"`
-	}{reg.Up, service.EncodePayload(reg.Backend)})
+	}{reg.Up, reg.Payload()})
 	if err != nil {
 		return fmt.Errorf("printing a registration: %w", err)
 	}

@@ -39,6 +39,7 @@ type Reporter struct {
 	log    *slog.Logger
 	target etcdconn.Target
 	path   string // without a trailing slash; "" = the root
+	user   bool   // the cluster asks who we are
 	ttl    time.Duration
 
 	cluster *etcdconn.Cluster // nil until it is needed
@@ -69,7 +70,7 @@ func New(o Options, pool *etcdconn.Pool, log *slog.Logger) (*Reporter, error) {
 		return nil, fmt.Errorf("lease_ttl: want %v to %v, got %v", minTTL, maxTTL, ttl)
 	}
 	path := strings.TrimSuffix(etcdconn.CleanPath(o.Path), "/")
-	return &Reporter{pool: pool, log: log, target: target, path: path, ttl: ttl}, nil
+	return &Reporter{pool: pool, log: log, target: target, path: path, user: o.Username != "", ttl: ttl}, nil
 }
 
 // Report makes r true. It asks the cluster only when something is to be done:
@@ -88,7 +89,7 @@ func (r *Reporter) Report(ctx context.Context, reg service.Registration) error {
 	if err != nil {
 		return err
 	}
-	value := service.EncodePayload(reg.Backend)
+	value := reg.Payload()
 	if r.stands(value, lease) && len(r.mine.stale) == 0 {
 		return nil
 	}
@@ -100,6 +101,12 @@ func (r *Reporter) Report(ctx context.Context, reg service.Registration) error {
 		return err
 	}
 	return r.write(ctx, value, lease)
+}
+
+// Stands tells whether Report would have nothing to do.
+func (r *Reporter) Stands(reg service.Registration) bool {
+	r.look()
+	return reg.Up && r.dir != nil && r.stands(reg.Payload(), r.mine.lease) && len(r.mine.stale) == 0
 }
 
 // look takes in what the watch has told. A key that we have deleted and that is
@@ -170,7 +177,7 @@ func (r *Reporter) write(ctx context.Context, value []byte, lease clientv3.Lease
 			return err
 		}
 		r.forget()
-		r.mine.key = fmt.Sprintf("%s/%020d", r.dir.path, number)
+		r.take(fmt.Sprintf("%s/%020d", r.dir.path, number))
 	}
 	r.mine.value, r.mine.lease, r.mine.rev = value, lease, 0 // the outcome is unknown until the answer
 	ops := append(r.removals(), clientv3.OpPut(r.mine.key, string(value), clientv3.WithLease(lease)))
@@ -203,6 +210,15 @@ func (r *Reporter) forget() {
 		r.mine.stale = r.mine.stale[max(0, len(r.mine.stale)-maxStale):]
 	}
 	r.mine.key, r.mine.rev = "", 0
+}
+
+// take makes key ours. A cluster that was made anew may give a number for the
+// second time: then it is nothing of before any more.
+func (r *Reporter) take(key string) {
+	is := func(other string) bool { return other == key }
+	r.mine.stale = slices.DeleteFunc(r.mine.stale, is)
+	r.gone = slices.DeleteFunc(r.gone, is)
+	r.mine.key = key
 }
 
 // removals delete what we may have left behind.

@@ -246,6 +246,36 @@ func TestRestartOfTheServerKeepsTheRegistration(t *testing.T) {
 	}
 }
 
+// A cluster that was made anew counts from the beginning again, so that a new
+// number may be one that we had before.
+func TestAClusterMadeAnewGivesAnOldNumberAgain(t *testing.T) {
+	t.Parallel()
+	etcd := servers.Etcd(t)
+	r := newReporter(t, newPool(), etcd.Addr, 2*time.Second)
+	report(t, r, up(web))
+	key := newAdmin(t, etcd.Addr).only()
+	etcd.Stop()
+	etcd.Wipe()
+	etcd.Start()
+	client := newAdmin(t, etcd.Addr)
+	rounds(t, r, up(web), func() error { return registered(client, r) })
+	if now := client.only(); now != key {
+		t.Errorf("the test is to get %s again, and got %s", key, now)
+	}
+	// And it is not taken for one that was to be deleted.
+	rounds(t, r, up(web), func() error {
+		if r.dir.rev < r.mine.rev {
+			return errors.New("the watch has not caught up")
+		}
+		return nil
+	})
+	if !r.Stands(up(web)) {
+		t.Errorf("after the watch has caught up it does not stand: stale %q, gone %q", r.mine.stale, r.gone)
+	}
+	report(t, r, service.Registration{Backend: web})
+	rounds(t, r, up(web), func() error { return registered(client, r) })
+}
+
 func TestHangLongerThanTheLease(t *testing.T) {
 	t.Parallel()
 	etcd := servers.Etcd(t)

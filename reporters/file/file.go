@@ -63,7 +63,7 @@ func (r *Reporter) Report(_ context.Context, reg service.Registration) error {
 	if !reg.Up {
 		return r.remove(name)
 	}
-	payload := service.EncodePayload(reg.Backend)
+	payload := reg.Payload()
 	if r.intact(name, payload) {
 		return r.refresh()
 	}

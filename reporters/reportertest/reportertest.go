@@ -15,8 +15,8 @@ package reportertest
 
 import (
 	"context"
-	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,6 +24,7 @@ import (
 	"go.uber.org/goleak"
 
 	"smartstack/internal/service"
+	"smartstack/test/goroutines"
 	"smartstack/test/servers"
 )
 
@@ -95,10 +96,8 @@ var (
 )
 
 func newDoesNoIO(t *testing.T, r Registry) {
-	before := runtime.NumGoroutine()
-	_ = r.Dead()
-	if now := runtime.NumGoroutine(); now > before {
-		t.Errorf("New started %d goroutines: a reporter that is only checked is never closed", now-before)
+	if started := goroutines.Started(func() { r.Dead() }); len(started) > 0 {
+		t.Errorf("New started goroutines, and a reporter that is only checked is never closed:\n%s", strings.Join(started, "\n\n"))
 	}
 	wantBackends(t, r)
 }

@@ -18,20 +18,20 @@ type Options struct {
 	Hosts           []string       `cfg:"zk_hosts,required" doc:"ZooKeeper servers, host:port; a /chroot may follow."`
 	Path            string         `cfg:"zk_path,required" doc:"The node below which the service is registered."`
 	Chroot          string         `cfg:"zk_chroot" doc:"The node below which all paths lie."`
-	Auth            []string       `cfg:"zk_auth" doc:"Credentials, scheme:text, as in digest:user:password."`
 	UsePathEncoding bool           `cfg:"use_path_encoding" default:"false" doc:"Whether the node's name carries the registration, so that readers need not read the node."`
 	NodeType        string         `cfg:"node_type" default:"ephemeral_sequential" doc:"ephemeral_sequential, persistent_sequential, persistent or ephemeral."`
 	TTL             config.Seconds `cfg:"ttl_seconds" doc:"Time between two rewrites of a persistent node, in seconds, for whoever removes stale ones; 0 means never."`
 	SessionTimeout  config.Seconds `cfg:"zk_session_timeout|session_timeout" default:"32" doc:"How long ZooKeeper keeps the session of a silent nerve, and with it ephemeral nodes, in seconds."`
 	ClusterName     string         `cfg:"zk_cluster_name" doc:"The name of the ensemble in metrics."`
+	zkconn.Access
 }
 
 const defaultTimeout = 32 * time.Second
 
 // New makes a reporter without I/O.
 func New(o Options, pool *zkconn.Pool, log *slog.Logger) (*Reporter, error) {
-	r := &Reporter{pool: pool, log: log, encode: o.UsePathEncoding, ensemble: zkconn.Ensemble{
-		Hosts: o.Hosts, Chroot: o.Chroot, Auth: o.Auth,
+	r := &Reporter{pool: pool, log: log, encode: o.UsePathEncoding, cluster: o.ClusterName, ensemble: zkconn.Ensemble{
+		Hosts: o.Hosts, Chroot: o.Chroot, Access: o.Access,
 		SessionTimeout: cmp.Or(o.SessionTimeout.Duration(), defaultTimeout),
 	}}
 	if err := r.ensemble.Check(); err != nil {
@@ -40,6 +40,9 @@ func New(o Options, pool *zkconn.Pool, log *slog.Logger) (*Reporter, error) {
 	var err error
 	if r.path, err = zkconn.CleanPath(o.Path); err != nil {
 		return nil, fmt.Errorf("zk_path: %w", err)
+	}
+	if r.acl, err = zkconn.ParseACL(o.ACL); err != nil {
+		return nil, err
 	}
 	switch o.NodeType {
 	case "", "ephemeral_sequential":

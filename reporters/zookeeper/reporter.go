@@ -18,7 +18,10 @@ type Reporter struct {
 	pool     *zkconn.Pool
 	log      *slog.Logger
 	ensemble zkconn.Ensemble
+	cluster  string // the ensemble's name in metrics; empty = made of its hosts
+	meter    meter
 	path     string
+	acl      zkconn.ACL // of all that we make
 	mode     zkconn.Mode
 	encode   bool
 	ttl      time.Duration // 0 = no rewriting
@@ -31,7 +34,7 @@ type Reporter struct {
 	tried     attempt      // the last create
 	busy      *write       // a write that has not been answered yet
 
-	last service.Backend // registered by the last call, which left nothing to do; zero = it did not
+	last service.Registration // registered by the last call, which left nothing to do; zero = it did not
 }
 
 // attempt is a node that we have tried to make.
@@ -63,11 +66,11 @@ func (r *Reporter) Report(ctx context.Context, reg service.Registration) error {
 	if err := r.open(); err != nil {
 		return err
 	}
-	if n := r.node; reg.Up && n != nil && reg.Backend == r.last && r.untouched(n) && !r.due(n) {
+	if r.Stands(reg) {
 		return r.stillThere()
 	}
-	r.last = service.Backend{}
-	payload := string(service.EncodePayload(reg.Backend))
+	r.last = service.Registration{}
+	payload := string(reg.Payload())
 	name, err := r.nodeName(reg.Backend, payload)
 	if err != nil {
 		return err
@@ -82,13 +85,21 @@ func (r *Reporter) Report(ctx context.Context, reg service.Registration) error {
 	if err := r.register(ctx, want); err != nil {
 		return err
 	}
-	r.last = want.backend
+	r.last = reg
 	return nil
+}
+
+// Stands tells whether Report would have nothing to do.
+func (r *Reporter) Stands(reg service.Registration) bool {
+	n := r.node
+	return reg.Up && n != nil && reg == r.last && r.untouched(n) && !r.due(n)
 }
 
 func (r *Reporter) open() (err error) {
 	if r.conn == nil {
-		r.conn, err = r.pool.Open(r.ensemble)
+		if r.conn, err = r.pool.Open(r.ensemble); err == nil {
+			r.meter.opened(r.conn)
+		}
 	}
 	return err
 }
@@ -231,6 +242,7 @@ func (r *Reporter) restore(ctx context.Context, n *node, version int32) error {
 
 // write replaces the data of our node.
 func (r *Reporter) write(ctx context.Context, n *node, payload string) error {
+	defer r.meter.took("save", time.Now())
 	p, err := r.conn.Set(ctx, n.path, []byte(payload), n.stat.Version)
 	if err != nil {
 		return err
@@ -253,7 +265,8 @@ func (r *Reporter) renewed(ctx context.Context, n *node) error {
 	if !r.due(n) {
 		return nil
 	}
-	if err := r.write(ctx, n, n.payload); err != nil {
+	err := r.write(ctx, n, n.payload)
+	if r.meter.renewed(err); err != nil {
 		return err
 	}
 	n.renew = time.Now().Add(r.ttl)
@@ -263,27 +276,25 @@ func (r *Reporter) renewed(ctx context.Context, n *node) error {
 // create makes the node. It goes on after its answer with a first look, which
 // also arms the watch.
 func (r *Reporter) create(ctx context.Context, want attempt) error {
+	defer r.meter.took("create", time.Now())
+	if r.encode {
+		r.meter.encoded(want.payload)
+	}
 	node := path.Join(r.path, want.name)
 	r.tried = want
 	for range 3 { // the path, or a node of the same name, may come and go
-		p, err := r.conn.Create(ctx, node, []byte(want.payload), r.mode)
+		p, err := r.conn.Create(ctx, node, []byte(want.payload), r.mode, r.acl...)
 		if err != nil {
 			return err
 		}
-		later := write{
-			settle:  func() { made, err := p.Wait(context.Background()); r.created(made, err) }, // it is there by then
-			abandon: func() { r.conn.DiscardMade(p) },
-		}
-		made, err := await(ctx, r, p, later)
-		if r.busy != nil {
-			return err
-		}
-		r.created(made, err)
+		err = r.awaitMade(ctx, p)
 		switch {
+		case r.busy != nil:
+			return err
 		case err == nil:
 			return r.recheck(ctx)
 		case errors.Is(err, zkconn.ErrNoNode):
-			if err := r.conn.MakePath(ctx, r.path); err != nil {
+			if err := r.conn.MakePath(ctx, r.path, r.acl...); err != nil {
 				return err
 			}
 		case errors.Is(err, zkconn.ErrNodeExists):
@@ -297,6 +308,20 @@ func (r *Reporter) create(ctx context.Context, want attempt) error {
 	return fmt.Errorf("zookeeper %s: %s comes and goes while it is made", r.conn.Name(), node)
 }
 
+// awaitMade takes note of the answer to a create, unless it does not come in
+// time: then r.busy waits for it.
+func (r *Reporter) awaitMade(ctx context.Context, p *zkconn.Pending[string]) error {
+	later := write{
+		settle:  func() { made, err := p.Wait(context.Background()); r.created(made, err) }, // it is there by then
+		abandon: func() { r.conn.DiscardMade(p) },
+	}
+	made, err := await(ctx, r, p, later)
+	if r.busy == nil {
+		r.created(made, err)
+	}
+	return err
+}
+
 // created takes note of the answer to a create.
 func (r *Reporter) created(made string, err error) {
 	if err != nil {
@@ -308,37 +333,12 @@ func (r *Reporter) created(made string, err error) {
 
 // own takes a node for ours.
 func (r *Reporter) own(made, payload string, stat zkconn.Stat) {
-	r.conn.Claim(made)
+	r.conn.Share(made)
 	n := &node{path: made, payload: payload, stat: stat, unsure: true, session: r.conn.State().Session, sub: r.conn.Subscribe(made)}
 	if r.ttl > 0 {
 		n.renew = time.Now().Add(rand.N(r.ttl)) // so that a fleet does not write in step
 	}
 	r.node = n
-}
-
-// takeOver makes the node of a fixed name ours by writing it, unless a foreign
-// session has it. done is false when it has gone meanwhile.
-func (r *Reporter) takeOver(ctx context.Context, node, payload string) (done bool, err error) {
-	stat, err := r.conn.Exists(ctx, node)
-	if err != nil || stat == nil {
-		return false, err
-	}
-	owner := int64(0)
-	if r.mode.IsEphemeral() {
-		owner = r.conn.State().ID
-	}
-	switch {
-	case stat.EphemeralOwner == owner:
-	case stat.EphemeralOwner == 0:
-		return true, fmt.Errorf("zookeeper %s: %s exists and is persistent, so it cannot be registered as ephemeral; delete it", r.conn.Name(), node)
-	default:
-		return true, fmt.Errorf("zookeeper %s: %s belongs to session %#x, another nerve with this instance id or an earlier run of this one; it goes when that session ends", r.conn.Name(), node, uint64(stat.EphemeralOwner))
-	}
-	r.own(node, payload, *stat)
-	if err := r.write(ctx, r.node, payload); err != nil {
-		return true, err
-	}
-	return true, r.recheck(ctx)
 }
 
 // forget gives up what we know of our node.

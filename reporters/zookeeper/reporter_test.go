@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"smartstack/internal/config"
+	"smartstack/internal/secret"
 	"smartstack/internal/service"
 	"smartstack/internal/zkconn"
 	"smartstack/reporters/reportertest"
@@ -569,7 +570,7 @@ func TestForbiddenPath(t *testing.T) {
 	if err := r.Report(t.Context(), up(web)); !errors.Is(err, zkconn.ErrNoAuth) || !strings.Contains(err.Error(), "/s/web") {
 		t.Errorf("got %v, want a refusal that names the path", err)
 	}
-	r = process.reporter(Options{Hosts: []string{p.Addr}, Auth: []string{"digest:boss:secret"}})
+	r = process.reporter(Options{Hosts: []string{p.Addr}, Access: zkconn.Access{Auth: []secret.Text{"digest:boss:secret"}}})
 	report(t, r, up(web))
 	newRegistry(t, p.Addr).want(map[string]string{"i-1_0000000000": webData})
 }

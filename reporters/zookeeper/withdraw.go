@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"smartstack/internal/service"
 	"smartstack/internal/zkconn"
@@ -44,6 +45,7 @@ func (r *Reporter) remove(ctx context.Context, n *node, force bool) error {
 		return nil
 	}
 	n.unsure = true
+	defer r.meter.took("delete", time.Now())
 	p, err := r.conn.Delete(ctx, n.path, version)
 	if err != nil {
 		return err
@@ -175,10 +177,14 @@ func (r *Reporter) searchSequential(ctx context.Context, want attempt) error {
 		owner = r.conn.State().ID
 	}
 	for i, f := range found {
-		if f == nil || string(f.Data) != want.payload || f.Stat.EphemeralOwner != owner || !r.conn.Claim(nodes[i]) {
+		if f == nil || !service.SamePayload(f.Data, []byte(want.payload)) || f.Stat.EphemeralOwner != owner || !r.conn.Claim(nodes[i]) {
 			continue
 		}
-		if err := r.adopt(ctx, nodes[i], want.payload, f.Stat); err != nil {
+		payload := want.payload
+		if r.mode.IsEphemeral() {
+			payload = string(f.Data) // it is not written, so it stays what it is
+		}
+		if err := r.adopt(ctx, nodes[i], payload, f.Stat); err != nil {
 			return err
 		}
 	}
@@ -192,6 +198,7 @@ func (r *Reporter) adopt(ctx context.Context, node, payload string, stat zkconn.
 	switch {
 	case r.node == nil:
 		r.own(node, payload, stat)
+		r.conn.Unclaim(node) // it was claimed when it was found
 		if r.mode.IsEphemeral() {
 			return nil
 		}

@@ -6,41 +6,40 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"time"
 
-	"github.com/miekg/dns"
+	"golang.org/x/net/dns/dnsmessage"
 )
 
 // client asks nameservers. It is immutable, and so safe for many goroutines.
 type client struct {
 	servers  []string // ip:port
-	search   *dns.ClientConfig
+	search   searchList
 	try      time.Duration // for one answer of one nameserver
 	attempts int           // how often each nameserver is asked
+	dial     dialer
 }
+
+// dialer makes a connection, as net.Dialer does.
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 // udpSize is the largest answer that is asked for over UDP: what passes every
 // network without being broken into pieces.
 const udpSize = 1232
 
+// maxMessage is the size of the largest message, which TCP carries.
+const maxMessage = 1<<16 - 1
+
 // newClient reads resolv.conf if no nameservers are given.
 func newClient(servers []string, resolvConf string) (*client, error) {
-	c := &client{servers: servers, search: &dns.ClientConfig{}}
+	c := &client{servers: servers, dial: new(net.Dialer).DialContext}
 	if len(servers) > 0 {
 		return c, nil
 	}
-	conf, err := dns.ClientConfigFromFile(resolvConf)
-	if err != nil {
+	var err error
+	if c.servers, c.search, err = readResolvConf(resolvConf); err != nil {
 		return nil, fmt.Errorf("nameservers: %w", err)
 	}
-	for _, s := range conf.Servers {
-		c.servers = append(c.servers, net.JoinHostPort(s, conf.Port))
-	}
-	if len(c.servers) == 0 {
-		return nil, fmt.Errorf("nameservers: %s names none; set the option nameserver", resolvConf)
-	}
-	c.search = conf
 	return c, nil
 }
 
@@ -48,7 +47,7 @@ func newClient(servers []string, resolvConf string) (*client, error) {
 // the number of the one that answered.
 func (c *client) lookup(ctx context.Context, q question, first int) (answer, int, error) {
 	var empty answer
-	for i, name := range c.search.NameList(q.name) {
+	for i, name := range c.search.names(q.name) {
 		a, server, err := c.resolve(ctx, name, q.kind, first)
 		if err != nil {
 			return answer{}, first, err
@@ -66,7 +65,7 @@ func (c *client) lookup(ctx context.Context, q question, first int) (answer, int
 }
 
 // resolve follows aliases whose records the nameserver did not add.
-func (c *client) resolve(ctx context.Context, name string, kind uint16, first int) (answer, int, error) {
+func (c *client) resolve(ctx context.Context, name string, kind dnsmessage.Type, first int) (answer, int, error) {
 	ttl := longestTTL * time.Second
 	for range maxAliases {
 		a, server, err := c.ask(ctx, name, kind, first)
@@ -83,7 +82,7 @@ func (c *client) resolve(ctx context.Context, name string, kind uint16, first in
 }
 
 // ask asks one nameserver after the other until one answers honestly.
-func (c *client) ask(ctx context.Context, name string, kind uint16, first int) (answer, int, error) {
+func (c *client) ask(ctx context.Context, name string, kind dnsmessage.Type, first int) (answer, int, error) {
 	var errs []error
 	for i := range c.attempts * len(c.servers) {
 		server := (first + i) % len(c.servers)
@@ -105,55 +104,58 @@ func (c *client) ask(ctx context.Context, name string, kind uint16, first int) (
 }
 
 // exchange asks one nameserver over UDP, and over TCP if the answer is cut.
-func (c *client) exchange(ctx context.Context, server, name string, kind uint16) (*dns.Msg, error) {
-	query := new(dns.Msg).SetQuestion(name, kind)
-	query.SetEdns0(udpSize, false)
-	m, err := c.send(ctx, "udp", server, query)
-	if err == nil && (m.Rcode == dns.RcodeFormatError || m.Rcode == dns.RcodeNotImplemented || m.Rcode == dns.RcodeBadVers) {
-		query.Extra = nil // a nameserver from before EDNS
-		m, err = c.send(ctx, "udp", server, query)
+func (c *client) exchange(ctx context.Context, server, name string, kind dnsmessage.Type) (message, error) {
+	edns := true
+	ask := func(network string) (message, error) {
+		q, err := newQuery(name, kind, edns)
+		if err != nil {
+			return message{}, err
+		}
+		return c.send(ctx, network, server, q)
+	}
+	m, err := ask("udp")
+	if err == nil && (m.RCode == dnsmessage.RCodeFormatError || m.RCode == dnsmessage.RCodeNotImplemented || m.RCode == rcodeBadVersion) {
+		edns = false // a nameserver from before EDNS
+		m, err = ask("udp")
 	}
 	if err == nil && m.Truncated {
-		m, err = c.send(ctx, "tcp", server, query)
+		m, err = ask("tcp")
 	}
 	return m, err
 }
 
 // send returns the first message that answers the query. The end of ctx ends
 // it at once.
-func (c *client) send(ctx context.Context, network, server string, query *dns.Msg) (*dns.Msg, error) {
+func (c *client) send(ctx context.Context, network, server string, q query) (message, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.try, fmt.Errorf("no answer over %s for %v", network, c.try))
 	defer cancel()
-	raw, err := new(net.Dialer).DialContext(ctx, network, server)
+	conn, err := c.dial(ctx, network, server)
 	if err != nil {
-		return nil, reason(ctx, err)
+		return message{}, reason(ctx, err)
 	}
-	defer raw.Close()
-	defer context.AfterFunc(ctx, func() { raw.Close() })()
-	conn := &dns.Conn{Conn: raw, UDPSize: dns.MaxMsgSize}
-	query.Id = dns.Id()
-	if err := conn.WriteMsg(query); err != nil {
-		return nil, reason(ctx, err)
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	stream := network == "tcp"
+	if err := writeQuery(conn, q.data, stream); err != nil {
+		return message{}, reason(ctx, err)
 	}
-	for {
-		m, err := conn.ReadMsg()
-		if m != nil && answers(m, query) {
+	for buf := make([]byte, maxMessage); ; {
+		data, err := readAnswer(conn, buf, stream)
+		if err != nil {
+			return message{}, reason(ctx, err)
+		}
+		m, err := unpack(data)
+		if q.answeredBy(m) {
 			if err != nil && !m.Truncated { // what is cut may not parse to its end
-				return nil, fmt.Errorf("answer: %w", err)
+				return message{}, fmt.Errorf("answer: %w", err)
 			}
 			return m, nil
 		}
-		if err != nil && (network == "tcp" || isNet(err)) {
-			return nil, reason(ctx, err)
+		if stream {
+			return message{}, errors.New("answers something else than was asked")
 		}
 		// Over UDP anybody may send anything: wait on for the answer.
 	}
-}
-
-// isNet tells a failing connection from bytes that are no message.
-func isNet(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) || errors.Is(err, net.ErrClosed)
 }
 
 // reason prefers the reason of the end of ctx to what it did to a call.
@@ -162,16 +164,4 @@ func reason(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	}
 	return err
-}
-
-// answers reports whether m answers the query.
-func answers(m, query *dns.Msg) bool {
-	if m.Id != query.Id || !m.Response || m.Opcode != query.Opcode {
-		return false
-	}
-	if len(m.Question) == 0 { // some refusals repeat nothing
-		return m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError
-	}
-	got, want := m.Question[0], query.Question[0]
-	return strings.EqualFold(got.Name, want.Name) && got.Qtype == want.Qtype && got.Qclass == want.Qclass
 }

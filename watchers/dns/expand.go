@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/miekg/dns"
+	"golang.org/x/net/dns/dnsmessage"
 
 	"smartstack/internal/service"
 )
@@ -18,7 +18,7 @@ const maxWeight = 256
 
 // hostQuestion is the question for the records kind of a backend's host; ok is
 // false when the host is an address and there is nothing to ask.
-func hostQuestion(host string, kind uint16) (q question, ok bool) {
+func hostQuestion(host string, kind dnsmessage.Type) (q question, ok bool) {
 	if isAddress(host) {
 		return question{}, false
 	}
@@ -31,7 +31,7 @@ func isAddress(host string) bool {
 }
 
 // addressKinds are the records that hold addresses.
-func addressKinds() []uint16 { return recordKinds["a"] }
+func addressKinds() []dnsmessage.Type { return recordKinds["a"] }
 
 // needed returns the questions that the wanted backends, and the answers so
 // far, ask for.
@@ -44,7 +44,7 @@ func (f *Follower) needed() map[question]bool {
 				continue
 			}
 			all[q] = true
-			if e := f.state[q]; kind == dns.TypeSRV && e != nil {
+			if e := f.state[q]; kind == dnsmessage.TypeSRV && e != nil {
 				needTargets(all, e.records)
 			}
 		}
@@ -99,7 +99,7 @@ func (f *Follower) resolveServers(b service.Backend) found {
 	if isAddress(b.Host) {
 		return f.resolve(b)
 	}
-	e := f.entry(b.Host, dns.TypeSRV)
+	e := f.entry(b.Host, dnsmessage.TypeSRV)
 	out := found{why: e.why, err: e.err}
 	weights := scaleWeights(e.records)
 	targets := len(e.records) == 0
@@ -140,7 +140,7 @@ func scaleWeights(servers []record) []service.Int {
 	return weights
 }
 
-func (f *Follower) entry(host string, kind uint16) *entry {
+func (f *Follower) entry(host string, kind dnsmessage.Type) *entry {
 	q, _ := hostQuestion(host, kind)
 	if e := f.state[q]; e != nil {
 		return e
@@ -156,7 +156,7 @@ func (f *Follower) update() (service.Update, error) {
 	alive, lost := f.wanted.Backends.Len() == 0, false
 	for b := range f.wanted.Backends.All() {
 		got := f.resolve
-		if slices.Contains(f.kinds, dns.TypeSRV) {
+		if slices.Contains(f.kinds, dnsmessage.TypeSRV) {
 			got = f.resolveServers
 		}
 		found := got(b)

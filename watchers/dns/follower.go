@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/dns/dnsmessage"
+
 	"smartstack/internal/mailbox"
 	"smartstack/internal/service"
 )
@@ -39,11 +41,13 @@ type Follower struct {
 	servers    []string // ip:port; empty = resolvConf's
 	resolvConf string
 	interval   time.Duration
-	kinds      []uint16 // the records wanted of each host
+	kinds      []dnsmessage.Type // the records wanted of each host
 	try        time.Duration
 	retry      time.Duration
 	shortest   time.Duration
+	dial       dialer // nil = the host's network
 
+	failed func()          // told of each look-up that fails
 	wanted *service.Update // whose hosts are followed; nil = not told yet
 	state  map[question]*entry
 }
@@ -71,7 +75,7 @@ func NewFollower(o Lookup, log *slog.Logger) (*Follower, error) {
 	f := &Follower{
 		log: log, resolvConf: "/etc/resolv.conf", interval: max(o.CheckInterval.Duration(), shortestTTL),
 		kinds: recordKinds["a"], try: tryFor, retry: firstRetry, shortest: shortestTTL,
-		state: map[question]*entry{},
+		failed: func() {}, state: map[question]*entry{},
 	}
 	for _, text := range o.Nameservers {
 		s, err := nameserver(text)
@@ -82,6 +86,10 @@ func NewFollower(o Lookup, log *slog.Logger) (*Follower, error) {
 	}
 	return f, nil
 }
+
+// OnFailure lets f be called for each look-up that fails. It is called before
+// Run.
+func (f *Follower) OnFailure(failed func()) { f.failed = failed }
 
 // Forget makes the next Run wait for backends to be named anew. What names
 // resolve to is kept. It must not be called during a Run.
@@ -97,6 +105,9 @@ func (f *Follower) Run(ctx context.Context, wanted *mailbox.Latest[service.Updat
 		return err
 	}
 	c.try, c.attempts = f.try, tryTimes
+	if f.dial != nil {
+		c.dial = f.dial
+	}
 	for _, e := range f.state {
 		e.settled, e.asked, e.due = false, false, time.Time{}
 	}
@@ -236,6 +247,7 @@ func (r *run) learn(res result) {
 		wait := min(r.retry<<min(e.failures, 16), r.interval)
 		e.err = res.err
 		e.failures++
+		r.failed()
 		e.due = now.Add(wait/2 + rand.N(wait))
 		return
 	}

@@ -3,29 +3,28 @@ package dns
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/miekg/dns"
+	"golang.org/x/net/dns/dnsmessage"
 )
 
 // question is one name and the type of record wanted of it. The name is in
 // small letters and has no final dot.
 type question struct {
 	name string
-	kind uint16
+	kind dnsmessage.Type
 }
 
-func (q question) String() string { return q.name + " " + dns.TypeToString[q.kind] }
+func (q question) String() string { return q.name + " " + kindNames[q.kind] }
 
 // recordKinds are the types that the option record stands for.
-var recordKinds = map[string][]uint16{
-	"":    {dns.TypeA, dns.TypeAAAA},
-	"a":   {dns.TypeA, dns.TypeAAAA},
-	"srv": {dns.TypeSRV},
+var recordKinds = map[string][]dnsmessage.Type{
+	"":    {dnsmessage.TypeA, dnsmessage.TypeAAAA},
+	"a":   {dnsmessage.TypeA, dnsmessage.TypeAAAA},
+	"srv": {dnsmessage.TypeSRV},
 }
 
 // record is one record of an answer: an address, or a server's name and port.
@@ -51,9 +50,9 @@ const longestTTL = 7 * 24 * 3600
 
 // read judges the answer m to the question for the records kind of the fully
 // qualified name. The error says that m is no honest answer.
-func read(m *dns.Msg, name string, kind uint16) (answer, error) {
-	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
-		return answer{}, errors.New("answers " + cmp.Or(dns.RcodeToString[m.Rcode], fmt.Sprintf("with code %d", m.Rcode)))
+func read(m message, name string, kind dnsmessage.Type) (answer, error) {
+	if m.RCode != dnsmessage.RCodeSuccess && m.RCode != dnsmessage.RCodeNameError {
+		return answer{}, errors.New("answers " + codeName(m.RCode))
 	}
 	if m.Truncated {
 		return answer{}, errors.New("cuts its answer short even over TCP")
@@ -63,12 +62,12 @@ func read(m *dns.Msg, name string, kind uint16) (answer, error) {
 		return answer{}, err
 	}
 	var a answer
-	for _, rr := range m.Answer {
-		if !strings.EqualFold(rr.Header().Name, owner) || rr.Header().Rrtype != kind {
+	for _, rr := range m.answer {
+		if !strings.EqualFold(rr.Header.Name.String(), owner) || rr.Header.Type != kind {
 			continue
 		}
-		ttl = min(ttl, rr.Header().Ttl)
-		if rec, ok := readRecord(rr); ok {
+		ttl = min(ttl, rr.Header.TTL)
+		if rec, ok := readRecord(rr.Body); ok {
 			a.records = append(a.records, rec)
 		} else {
 			a.why = "has only records that name no server"
@@ -87,20 +86,24 @@ func read(m *dns.Msg, name string, kind uint16) (answer, error) {
 
 // followAliases returns the name at the end of the chain of aliases in m, and
 // the smallest TTL on the way.
-func followAliases(m *dns.Msg, name string) (owner string, ttl uint32, err error) {
+func followAliases(m message, name string) (owner string, ttl uint32, err error) {
 	owner, ttl = name, longestTTL
-	aliases := map[string]*dns.CNAME{}
-	for _, rr := range m.Answer {
-		if c, ok := rr.(*dns.CNAME); ok {
-			aliases[strings.ToLower(c.Hdr.Name)] = c
+	type alias struct {
+		target string
+		ttl    uint32
+	}
+	aliases := map[string]alias{}
+	for _, rr := range m.answer {
+		if c, ok := rr.Body.(*dnsmessage.CNAMEResource); ok {
+			aliases[strings.ToLower(rr.Header.Name.String())] = alias{c.CNAME.String(), rr.Header.TTL}
 		}
 	}
 	for range maxAliases {
-		c := aliases[strings.ToLower(owner)]
-		if c == nil {
+		c, ok := aliases[strings.ToLower(owner)]
+		if !ok {
 			return owner, ttl, nil
 		}
-		if owner, ttl = c.Target, min(ttl, c.Hdr.Ttl); owner == "" {
+		if owner, ttl = c.target, min(ttl, c.ttl); strings.Trim(owner, ".") == "" {
 			return "", 0, errors.New("answers with an alias of nothing")
 		}
 	}
@@ -108,37 +111,35 @@ func followAliases(m *dns.Msg, name string) (owner string, ttl uint32, err error
 }
 
 // readRecord leaves out what nobody can connect to.
-func readRecord(rr dns.RR) (record, bool) {
-	var ip []byte
-	switch rr := rr.(type) {
-	case *dns.A:
-		ip = rr.A
-	case *dns.AAAA:
-		ip = rr.AAAA
-	case *dns.SRV:
-		target := strings.ToLower(strings.TrimSuffix(rr.Target, "."))
+func readRecord(body dnsmessage.ResourceBody) (record, bool) {
+	var addr netip.Addr
+	switch rr := body.(type) {
+	case *dnsmessage.AResource:
+		addr = netip.AddrFrom4(rr.A)
+	case *dnsmessage.AAAAResource:
+		addr = netip.AddrFrom16(rr.AAAA).Unmap()
+	case *dnsmessage.SRVResource:
+		target := strings.ToLower(strings.TrimSuffix(rr.Target.String(), "."))
 		return record{target: target, priority: rr.Priority, weight: rr.Weight, port: rr.Port}, target != ""
 	}
-	addr, ok := netip.AddrFromSlice(ip)
-	addr = addr.Unmap()
-	return record{addr: addr}, ok && !addr.IsUnspecified() && !addr.IsMulticast()
+	return record{addr: addr}, addr.IsValid() && !addr.IsUnspecified() && !addr.IsMulticast()
 }
 
 // readEmpty finds out why m holds no records of owner, the end of name's
 // aliases, and how long that holds.
-func (a *answer) readEmpty(m *dns.Msg, name, owner string, ttl uint32) (uint32, error) {
+func (a *answer) readEmpty(m message, name, owner string, ttl uint32) (uint32, error) {
 	soa, referral := false, false
-	for _, rr := range m.Ns {
-		switch rr := rr.(type) {
-		case *dns.SOA:
+	for _, rr := range m.authority {
+		switch body := rr.Body.(type) {
+		case *dnsmessage.SOAResource:
 			soa = true
-			ttl = min(ttl, rr.Hdr.Ttl, rr.Minttl)
-		case *dns.NS:
+			ttl = min(ttl, rr.Header.TTL, body.MinTTL)
+		case *dnsmessage.NSResource:
 			referral = true
 		}
 	}
 	switch {
-	case m.Rcode == dns.RcodeNameError:
+	case m.RCode == dnsmessage.RCodeNameError:
 		a.why = "does not exist"
 	case soa:
 		a.why = "has no such records"

@@ -1,12 +1,16 @@
 package dns
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/miekg/dns"
+	"golang.org/x/net/dns/dnsmessage"
 
 	"smartstack/internal/config"
 )
@@ -83,7 +87,7 @@ func TestHowLongAnAnswerHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &run{Follower: f}
-	q := question{"a.example.com", dns.TypeA}
+	q := question{"a.example.com", dnsmessage.TypeA}
 	for ttl, want := range map[time.Duration]time.Duration{
 		0: time.Second, time.Second: time.Second, 7 * time.Second: 7 * time.Second,
 		30 * time.Second: 30 * time.Second, time.Hour: 30 * time.Second,
@@ -94,6 +98,53 @@ func TestHowLongAnAnswerHolds(t *testing.T) {
 		if due := f.state[q].due; due.Before(before.Add(want)) || due.After(time.Now().Add(want)) {
 			t.Errorf("TTL %v: asked again after %v, want %v", ttl, due.Sub(before), want)
 		}
+	}
+}
+
+// wired is m as it comes from the wire.
+func wired(t *testing.T, m *dns.Msg) message {
+	t.Helper()
+	data, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := unpack(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func TestUnpackKnowsTheWholeCode(t *testing.T) {
+	m := new(dns.Msg).SetQuestion("a.", dns.TypeA).SetEdns0(udpSize, false)
+	m.Response, m.Rcode = true, dns.RcodeBadVers
+	if got := wired(t, m); got.RCode != rcodeBadVersion {
+		t.Errorf("code %v", got.RCode)
+	}
+}
+
+func TestSearchList(t *testing.T) {
+	conf := filepath.Join(t.TempDir(), "resolv.conf")
+	text := "; of DHCP\n# nameserver 10.9.9.9\ndomain old.example\nnameserver 10.0.0.1\nnameserver ::1\nsearch one.example. two.example\noptions rotate ndots:2 timeout:1\n"
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	servers, search, err := readResolvConf(conf)
+	if err != nil || !slices.Equal(servers, []string{"10.0.0.1:53", "[::1]:53"}) {
+		t.Fatalf("%v %v", servers, err)
+	}
+	for name, want := range map[string]string{
+		"a":     "a.one.example. a.two.example. a.",
+		"a.b":   "a.b.one.example. a.b.two.example. a.b.",
+		"a.b.c": "a.b.c. a.b.c.one.example. a.b.c.two.example.",
+		"a.b.":  "a.b.",
+	} {
+		if got := strings.Join(search.names(name), " "); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+	if got := (searchList{}).names("a"); !slices.Equal(got, []string{"a."}) {
+		t.Errorf("without a list: %v", got)
 	}
 }
 
@@ -125,7 +176,7 @@ func TestTTLIsTheShortestOnTheWay(t *testing.T) {
 			}
 			m.Ns = append(m.Ns, rr)
 		}
-		a, err := read(m, "a.", dns.TypeA)
+		a, err := read(wired(t, m), "a.", dnsmessage.TypeA)
 		if err != nil || a.ttl != c.want {
 			t.Errorf("%s: %v %v, want %v", name, a.ttl, err, c.want)
 		}
@@ -147,11 +198,11 @@ func FuzzRead(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		m := new(dns.Msg)
-		if m.Unpack(data) != nil || len(m.Question) == 0 {
+		m, err := unpack(data)
+		if err != nil || len(m.question) == 0 {
 			return
 		}
-		a, err := read(m, "a.", m.Question[0].Qtype)
+		a, err := read(m, "a.", m.question[0].Type)
 		if err != nil {
 			return
 		}

@@ -7,6 +7,10 @@ import (
 	"smartstack/internal/service"
 )
 
+// OnFailure lets f be called for each look-up that fails. It is called before
+// Run.
+func (w *Watcher) OnFailure(failed func()) { w.follower.OnFailure(failed) }
+
 // Run follows the servers' names until ctx ends. It returns an error when none
 // of them can be looked up.
 func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/miekg/dns"
 	"go.uber.org/goleak"
+	"golang.org/x/net/dns/dnsmessage"
 
 	"smartstack/internal/service"
 	"smartstack/test/servers"
@@ -443,7 +444,7 @@ func TestResolvConf(t *testing.T) {
 	}
 	c.servers, c.try, c.attempts = []string{net.JoinHostPort(host, port)}, w.follower.try, 1
 	for name, want := range map[string]string{"a.one": "10.0.0.1", "b": "10.0.0.2"} {
-		got, _, err := c.lookup(t.Context(), question{name, dns.TypeA}, 0)
+		got, _, err := c.lookup(t.Context(), question{name, dnsmessage.TypeA}, 0)
 		if err != nil || len(got.records) != 1 || got.records[0].addr.String() != want {
 			t.Errorf("%s: %+v %v, want %s", name, got, err, want)
 		}

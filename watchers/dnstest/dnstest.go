@@ -25,14 +25,18 @@ type Server struct {
 	zone   []dns.RR
 	rcode  int
 	silent bool
+	dead   bool // for Dial
 	custom func(query *dns.Msg, tcp bool) *dns.Msg
 	asked  map[string]int
 }
 
+// New makes an empty nameserver that Dial leads to, and nothing else.
+func New(tb testing.TB) *Server { return &Server{tb: tb, asked: map[string]int{}} }
+
 // Start starts an empty nameserver, which ends with the test.
 func Start(tb testing.TB) *Server {
 	tb.Helper()
-	s := &Server{tb: tb, asked: map[string]int{}}
+	s := New(tb)
 	udp, tcp := listen(tb)
 	s.Addr = udp.LocalAddr().String()
 	serve := func(d *dns.Server, isTCP bool) {
@@ -102,9 +106,9 @@ func (s *Server) Answer(f func(query *dns.Msg, tcp bool) *dns.Msg) {
 	s.change(func() { s.custom = f })
 }
 
-// Heal undoes Fail, Silence and Answer.
+// Heal undoes Fail, Silence, Answer and Die.
 func (s *Server) Heal() {
-	s.change(func() { s.rcode, s.silent, s.custom = dns.RcodeSuccess, false, nil })
+	s.change(func() { s.rcode, s.silent, s.dead, s.custom = dns.RcodeSuccess, false, false, nil })
 }
 
 // Asked returns how often a name, in small letters and with its final dot, was
@@ -122,11 +126,18 @@ func (s *Server) change(f func()) {
 }
 
 func (s *Server) answer(w dns.ResponseWriter, query *dns.Msg, tcp bool) {
+	if m := s.reply(query, tcp); m != nil {
+		_ = w.WriteMsg(m) // who asked may have gone
+	}
+}
+
+// reply is nil where the server is silent.
+func (s *Server) reply(query *dns.Msg, tcp bool) *dns.Msg {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked[strings.ToLower(query.Question[0].Name)]++
 	if s.silent {
-		return
+		return nil
 	}
 	var m *dns.Msg
 	if s.custom != nil {
@@ -142,7 +153,7 @@ func (s *Server) answer(w dns.ResponseWriter, query *dns.Msg, tcp bool) {
 			m.Truncate(size)
 		}
 	}
-	_ = w.WriteMsg(m) // who asked may have gone
+	return m
 }
 
 // fromZone answers with all records of the name at the end of its aliases.

@@ -14,17 +14,8 @@
 //
 // # Parts
 //
-// reference tells which images match. container judges one entry of the
-// engine's list. api asks one engine (lists, one container, the stream of
-// events). follower is the goroutine that owns what is known of one engine: it
-// lists at every event that may concern the service, after every connect, and
-// at intervals. Watcher.Run puts the engines' words together. An engine that
-// fails keeps the backends it gave.
-//
-// # What the engine's answers do not say
-//
-// A container whose tag has moved to another image is listed under an image id,
-// so it is looked up once by its own id: its configuration keeps the reference
-// it was started from. And the event of a container's death comes before the
-// list knows, so the event is believed.
+// reference tells which images match. rule judges one entry of the engine's
+// list. reader makes entries of a whole list, for a dockerconn.Follower, which
+// owns what is known of one engine. Watcher.Run puts the engines' words
+// together. An engine that fails keeps the backends it gave.
 package docker

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"smartstack/internal/config"
+	"smartstack/internal/dockerconn"
 	"smartstack/test/servers"
 )
 
@@ -210,17 +211,17 @@ func TestEngine(t *testing.T) {
 func listedImage(t *testing.T, name string) string {
 	t.Helper()
 	s := Server{Socket: socket}
-	a, err := connect(s, s.dial, servers.Deadline)
+	a, err := dockerconn.Connect(s, s.Dial, servers.Deadline)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer a.close()
-	all, _, err := a.containers(t.Context())
+	defer a.Close()
+	all, _, err := a.Containers(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range all {
-		if c.name() == name {
+		if c.Name() == name {
 			return c.Image
 		}
 	}
@@ -234,12 +235,12 @@ func TestRecordsAreTrue(t *testing.T) {
 	importImage(t, name, program(t))
 	start(t, name, name, "-p", "8080")
 	s := Server{Socket: socket}
-	a, err := connect(s, s.dial, servers.Deadline)
+	a, err := dockerconn.Connect(s, s.Dial, servers.Deadline)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer a.close()
-	data, err := a.read(t.Context(), "/containers/json")
+	defer a.Close()
+	data, err := a.Read(t.Context(), "/containers/json")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,14 +52,10 @@ type fake struct {
 	lists   int
 }
 
-func startFake(t testing.TB) *fake {
+// newFake makes one that somebody else serves.
+func newFake(t testing.TB) *fake {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "engine") // t.TempDir's names are too long for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	f := &fake{t: t, socket: dir + "/docker.sock", origins: map[string]string{}, streams: map[chan string]struct{}{}}
+	f := &fake{t: t, socket: "/nonesuch", origins: map[string]string{}, streams: map[chan string]struct{}{}}
 	var all []json.RawMessage
 	if err := json.Unmarshal(recorded(t, "containers.json"), &all); err != nil {
 		t.Fatal(err)
@@ -72,6 +68,18 @@ func startFake(t testing.TB) *fake {
 			}
 		}
 	}
+	return f
+}
+
+func startFake(t testing.TB) *fake {
+	t.Helper()
+	f := newFake(t)
+	dir, err := os.MkdirTemp("", "engine") // t.TempDir's names are too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	f.socket = dir + "/docker.sock"
 	l, err := net.Listen("unix", f.socket)
 	if err != nil {
 		t.Fatal(err)

@@ -1,19 +1,15 @@
 package docker
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/netip"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
 	"smartstack/internal/config"
-	"smartstack/internal/service"
+	"smartstack/internal/dockerconn"
 )
 
 // Options are the keys of "discovery" with method docker.
@@ -31,28 +27,10 @@ type Options struct {
 }
 
 // TLS names the files for engines that want TLS.
-type TLS struct {
-	CAFile   string `cfg:"ca_file" doc:"PEM file with the authorities that may vouch for the engines; setting it turns TLS on for those with a host."`
-	CertFile string `cfg:"cert_file" doc:"PEM file with our certificate; it is read at each TLS handshake, so it may be renewed in place."`
-	KeyFile  string `cfg:"key_file" doc:"PEM file with the key of cert_file."`
-}
+type TLS = dockerconn.TLS
 
 // Server is one entry of servers.
-type Server struct {
-	Name   string `cfg:"name" doc:"Name of the backends; left out, each is called as its container."`
-	Host   string `cfg:"host" doc:"Host of the engine and of the published ports. With socket it is the latter alone, 127.0.0.1 unless given."`
-	Port   int    `cfg:"port" doc:"Port of the engine: 4243 unless given, 2376 with TLS."`
-	Socket string `cfg:"socket" doc:"Path of the engine's unix socket, instead of host and port."`
-	TLS
-
-	secure bool // by TLS
-}
-
-const (
-	plainPort  = 4243 // as the original
-	securePort = 2376
-	localHost  = "127.0.0.1"
-)
+type Server = dockerconn.Server
 
 // Validate reads the servers.
 func (o *Options) Validate(n *config.Node, r *config.Report) {
@@ -68,13 +46,13 @@ func (o *Options) Validate(n *config.Node, r *config.Report) {
 		} else {
 			var text string
 			item.Decode(&text, r)
-			s, err = parseServer(text)
+			s, err = dockerconn.ParseServer(text)
 		}
 		if len(r.Faults()) > before {
 			continue
 		}
 		if err == nil {
-			s, err = s.complete(o.TLS)
+			s, err = s.Complete(o.TLS)
 		}
 		if err != nil {
 			r.Fault(item, "%v", err)
@@ -83,82 +61,6 @@ func (o *Options) Validate(n *config.Node, r *config.Report) {
 		o.List = append(o.List, s)
 	}
 }
-
-// parseServer reads the short forms of a server.
-func parseServer(text string) (s Server, err error) {
-	scheme, rest, found := strings.Cut(text, "://")
-	switch {
-	case !found:
-		rest = text
-	case scheme == "unix":
-		return Server{Socket: rest}, nil
-	case scheme == "https":
-		s.secure = true
-	case scheme != "tcp" && scheme != "http":
-		return s, fmt.Errorf("want unix:///path, host, host:port, tcp:// or https://, got %q", text)
-	}
-	s.Host = strings.TrimSuffix(rest, "/")
-	if _, err := netip.ParseAddr(s.Host); err == nil {
-		return s, nil // an IPv6 address without a port
-	}
-	if u, err := url.Parse("//" + s.Host); err == nil && u.Port() != "" && u.Host == s.Host {
-		s.Host = u.Hostname()
-		s.Port, err = strconv.Atoi(u.Port())
-		return s, err
-	}
-	return s, nil
-}
-
-// complete checks a server and fills in what it leaves out.
-func (s Server) complete(shared TLS) (Server, error) {
-	s.Socket = strings.TrimPrefix(s.Socket, "unix://")
-	switch {
-	case s.Socket == "" && s.Host == "":
-		return s, errors.New("want a host, or the path of a socket")
-	case s.Socket != "" && s.Port != 0:
-		return s, errors.New("socket and port exclude each other")
-	case s.Socket != "" && !strings.HasPrefix(s.Socket, "/"):
-		return s, fmt.Errorf("socket: want an absolute path, got %q", s.Socket)
-	case s.Socket != "" && (s.TLS != TLS{} || s.secure):
-		return s, errors.New("a socket knows no TLS")
-	}
-	if s.Socket == "" {
-		s.CAFile = cmp.Or(s.CAFile, shared.CAFile)
-		if s.CertFile == "" && s.KeyFile == "" {
-			s.CertFile, s.KeyFile = shared.CertFile, shared.KeyFile
-		}
-		s.secure = s.secure || s.TLS != TLS{}
-		if (s.CertFile == "") != (s.KeyFile == "") {
-			return s, errors.New("cert_file and key_file need each other")
-		}
-		if s.Port == 0 {
-			s.Port = plainPort
-			if s.secure {
-				s.Port = securePort
-			}
-		}
-	}
-	trial := service.Backend{Name: s.Name, Host: cmp.Or(s.Host, localHost), Port: cmp.Or(s.Port, 1)}
-	return s, trial.Validate()
-}
-
-// String names the server for a person.
-func (s Server) String() string {
-	if s.Name != "" {
-		return s.Name + " (" + s.where() + ")"
-	}
-	return s.where()
-}
-
-func (s Server) where() string {
-	if s.Socket != "" {
-		return "unix://" + s.Socket
-	}
-	return net.JoinHostPort(s.Host, strconv.Itoa(s.Port))
-}
-
-// entry names something on the server, without spaces.
-func (s Server) entry(what string) string { return cmp.Or(s.Name, s.where()) + "/" + what }
 
 // The bounds of check_interval.
 const (
@@ -203,9 +105,9 @@ func New(o Options, log *slog.Logger) (*Watcher, error) {
 		return nil, errors.New("servers: want at least one server")
 	}
 	interval := min(max(o.CheckInterval.Duration(), shortest), longest)
-	w := &Watcher{log: log, rule: rule, pace: paceFor(interval), patience: max(3*interval, complain)}
+	w := &Watcher{log: log, rule: rule, pace: dockerconn.PaceFor(interval), patience: max(3*interval, complain)}
 	for _, s := range o.List {
-		w.engines = append(w.engines, engine{server: s, dial: s.dial})
+		w.engines = append(w.engines, engine{server: s, dial: s.Dial})
 	}
 	return w, nil
 }

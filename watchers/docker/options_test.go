@@ -10,6 +10,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"smartstack/internal/config"
+	"smartstack/internal/dockerconn"
 	"smartstack/internal/service"
 )
 
@@ -96,7 +97,7 @@ func TestServers(t *testing.T) {
 			continue
 		}
 		got := o.List[0].String()
-		if o.List[0].secure {
+		if o.List[0].Secure() {
 			got += " secure"
 		}
 		if got != c.want {
@@ -151,14 +152,14 @@ func TestOptionFaults(t *testing.T) {
 func TestBounds(t *testing.T) {
 	for in, want := range map[string]time.Duration{"15": 15 * time.Second, "0": time.Second, "1e9": 24 * time.Hour} {
 		_, w, err := load(t, `{"servers": "h", "image_name": "web", "container_port": 80, "check_interval": `+in+`}`)
-		if err != nil || w.pace.interval != want {
-			t.Errorf("%s: %v, %v, want %v", in, w.pace.interval, err, want)
+		if err != nil || w.pace.Interval != want {
+			t.Errorf("%s: %v, %v, want %v", in, w.pace.Interval, err, want)
 		}
 	}
-	p := paceFor(15 * time.Second)
+	p := dockerconn.PaceFor(15 * time.Second)
 	for n, nominal := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 4: 8 * time.Second, 5: 15 * time.Second, 5000: 15 * time.Second} {
 		for range 100 {
-			if got := p.backOff(n); got < nominal*9/10 || got > nominal*11/10+1 {
+			if got := p.BackOff(n); got < nominal*9/10 || got > nominal*11/10+1 {
 				t.Errorf("pause %d is %v, want about %v", n, got, nominal)
 			}
 		}
@@ -168,15 +169,15 @@ func TestBounds(t *testing.T) {
 // judged returns what a rule makes of a list, as text.
 func judged(t testing.TB, r *rule, s Server, data []byte) (backends, reasons string) {
 	t.Helper()
-	all, bad, err := parseList(data)
+	all, bad, err := dockerconn.ParseList(data)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var b service.Builder
 	for _, e := range bad {
-		b.Reject(e.name, e.reason)
+		b.Reject(e.Name, e.Reason)
 	}
-	slices.SortFunc(all, func(a, b *container) int { return cmp.Compare(a.name(), b.name()) })
+	slices.SortFunc(all, func(a, b *container) int { return cmp.Compare(a.Name(), b.Name()) })
 	for _, c := range all {
 		if r.labelled(c) && r.image.matches(c.Image, c.ImageID) {
 			if e := r.judge(s, c); e.reason != "" {
@@ -268,7 +269,7 @@ func FuzzList(f *testing.F) {
 		{image: mustParse(f, "smartstack-docker-test"), port: 8080, protocol: "tcp", own: true},
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if _, _, err := parseList(data); err != nil {
+		if _, _, err := dockerconn.ParseList(data); err != nil {
 			return
 		}
 		for _, r := range rules {

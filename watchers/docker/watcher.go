@@ -12,6 +12,7 @@ import (
 
 	"smartstack/internal/mailbox"
 	"smartstack/internal/service"
+	"smartstack/internal/supervise"
 )
 
 // Watcher follows the containers of one service. Make it with New. One
@@ -47,33 +48,25 @@ func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
 	for i := range w.engines {
 		e := &w.engines[i]
 		e.slot, e.spoken, e.err = mailbox.New[word](wake), false, nil
-		f := &follower{server: e.server, dial: e.dial, rule: w.rule, pace: w.pace, log: w.log}
-		group.Go(func() { f.run(ctx, e.slot) })
+		f := w.newFollower(e)
+		group.Go(func() { f.Run(ctx, e.slot) })
 	}
-	late := time.NewTimer(w.patience)
+	late := supervise.NewPatience(w.patience)
 	defer late.Stop()
-	waiting := true // late is running
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-late.C:
+		case <-late.Over():
 			if err := w.fault(); err != nil {
 				return fmt.Errorf("no answer for %v: %w", w.patience, err)
 			}
-			waiting = false
+			late.Observe(false)
 		case <-wake:
 			if w.hear() && w.speakable() {
 				publish(w.update())
 			}
-			switch out := w.fault() != nil; {
-			case out && !waiting:
-				late.Reset(w.patience)
-				waiting = true
-			case !out && waiting:
-				late.Stop()
-				waiting = false
-			}
+			late.Observe(w.fault() != nil)
 		}
 	}
 }
@@ -87,9 +80,9 @@ func (w *Watcher) hear() (heard bool) {
 		if !ok {
 			continue
 		}
-		heard, e.spoken, e.err = true, true, said.err
-		if said.err == nil {
-			e.entries, e.known = said.entries, true
+		heard, e.spoken, e.err = true, true, said.Err
+		if said.Err == nil {
+			e.entries, e.known = said.Value, true
 		}
 	}
 	return heard
@@ -137,7 +130,7 @@ func (w *Watcher) update() service.Update {
 	for i := range w.engines {
 		e := &w.engines[i]
 		if !e.known {
-			b.Reject(cmp.Or(e.server.Name, e.server.where()), "was never read: "+e.err.Error())
+			b.Reject(cmp.Or(e.server.Name, e.server.Where()), "was never read: "+e.err.Error())
 		}
 		sorted := slices.SortedFunc(slices.Values(e.entries), func(a, b entry) int {
 			return cmp.Or(cmp.Compare(a.backend.Host, b.backend.Host), cmp.Compare(a.backend.Port, b.backend.Port), cmp.Compare(a.name, b.name))

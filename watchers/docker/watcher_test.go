@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"smartstack/internal/config"
+	"smartstack/internal/dockerconn"
 	"smartstack/internal/service"
 	"smartstack/test/servers"
 	"smartstack/watchers/watchertest"
@@ -39,7 +40,7 @@ func newWatcher(t testing.TB, o Options, log *slog.Logger) *Watcher {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.pace.retry, w.pace.gap, w.pace.settle = 10*time.Millisecond, time.Millisecond, 20*time.Millisecond
+	w.pace.Retry, w.pace.Gap, w.pace.Settle = 10*time.Millisecond, time.Millisecond, 20*time.Millisecond
 	return w
 }
 
@@ -122,7 +123,7 @@ func TestEventsBringChangesAtOnce(t *testing.T) {
 	f := startFake(t)
 	f.set(f.web("one", 8001))
 	w := newWatcher(t, webOptions(f.server("local")), quiet())
-	w.pace.first = servers.Deadline // so that the first word means that events are followed
+	w.pace.First = servers.Deadline // so that the first word means that events are followed
 	h := run(t, w)
 	h.want(t, "local 127.0.0.1:8001")
 
@@ -147,18 +148,18 @@ func TestEventsBringChangesAtOnce(t *testing.T) {
 func TestEventsInDoubt(t *testing.T) {
 	for said, want := range map[string]string{
 		"": "ended", "\n \n": "ended", "{\"half\n": "cannot be read", "<html>\n": "cannot be read", `{"Type":"container"`: "cannot be read",
-		strings.Repeat(" ", maxEvent+1): "broke",
+		strings.Repeat(" ", dockerconn.MaxEvent+1): "broke",
 	} {
 		f := startFake(t)
 		f.answer(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, said) })
 		s := f.server("local")
-		a, err := connect(s, s.dial, servers.Deadline)
+		a, err := dockerconn.Connect(s, s.Dial, servers.Deadline)
 		if err != nil {
 			t.Fatal(err)
 		}
 		began := 0
-		err = a.events(t.Context(), func() { began++ }, func(e event) { t.Errorf("%.20q: took %+v", said, e) })
-		a.close()
+		err = a.Events(t.Context(), func() { began++ }, func(e event) { t.Errorf("%.20q: took %+v", said, e) })
+		a.Close()
 		if err == nil || !strings.Contains(err.Error(), want) || began != 1 {
 			t.Errorf("%.20q: got %v, want %q", said, err, want)
 		}
@@ -213,7 +214,7 @@ func TestPollsWhereEventsAreRefused(t *testing.T) {
 	})
 	var log logged
 	w := newWatcher(t, webOptions(f.server("local")), log.logger())
-	w.pace.interval = 10 * time.Millisecond
+	w.pace.Interval = 10 * time.Millisecond
 	h := run(t, w)
 	h.want(t, "local 127.0.0.1:8001")
 	f.set(f.web("one", 8001), f.web("two", 8002))
@@ -296,7 +297,7 @@ func TestTheFirstWordWaitsForAll(t *testing.T) {
 		}
 	})
 	w := newWatcher(t, webOptions(one.server("one"), two.server("two")), quiet())
-	w.pace.first = time.Millisecond
+	w.pace.First = time.Millisecond
 	h := run(t, w)
 	<-asked
 	servers.Eventually(t, func() error {
@@ -336,7 +337,7 @@ func TestRunEndsWhenAllAreDeadForTooLong(t *testing.T) {
 	one.answer(refuse)
 	two.answer(hang)
 	w := newWatcher(t, webOptions(one.server("one"), two.server("two")), quiet())
-	w.pace.first, w.pace.deadline, w.patience = time.Millisecond, 20*time.Millisecond, 100*time.Millisecond
+	w.pace.First, w.pace.Deadline, w.patience = time.Millisecond, 20*time.Millisecond, 100*time.Millisecond
 	err := w.Run(t.Context(), func(u service.Update) { t.Errorf("published %q", show(u)) })
 	if err == nil || !strings.Contains(err.Error(), "one (unix://") || !strings.Contains(err.Error(), "two (unix://") || !strings.Contains(err.Error(), "out of order") {
 		t.Errorf("got %v, want both names and reasons", err)
@@ -423,12 +424,12 @@ func TestAnswersThatAreNone(t *testing.T) {
 			f.answer(c.handler)
 			w := newWatcher(t, webOptions(f.server("local")), quiet())
 			if c.name == "silent" {
-				w.pace.deadline = 50 * time.Millisecond
+				w.pace.Deadline = 50 * time.Millisecond
 			}
-			fl := &follower{server: f.server("local"), dial: f.server("local").dial, rule: w.rule, pace: w.pace, log: quiet()}
-			got := fl.read(t.Context())
-			if got.err == nil || !strings.Contains(got.err.Error(), c.want) && !isTimeout(got.err) || !strings.Contains(got.err.Error(), "local (unix://") {
-				t.Errorf("got %v, want the server's name and %q", got.err, c.want)
+			fl := w.newFollower(&engine{server: f.server("local"), dial: f.server("local").Dial})
+			got := fl.Ask(t.Context())
+			if got.Err == nil || !strings.Contains(got.Err.Error(), c.want) && !isTimeout(got.Err) || !strings.Contains(got.Err.Error(), "local (unix://") {
+				t.Errorf("got %v, want the server's name and %q", got.Err, c.want)
 			}
 		})
 	}
@@ -467,16 +468,16 @@ func TestTLS(t *testing.T) {
 	}
 	port := srv.Listener.Addr().(*net.TCPAddr).Port
 	follow := func(files TLS) word {
-		s, err := Server{Name: "far", Host: "127.0.0.1", Port: port}.complete(files)
+		s, err := Server{Name: "far", Host: "127.0.0.1", Port: port}.Complete(files)
 		if err != nil {
 			t.Fatal(err)
 		}
 		w := newWatcher(t, webOptions(s), quiet())
-		fl := &follower{server: s, dial: s.dial, rule: w.rule, pace: w.pace, log: quiet()}
-		defer fl.disconnect()
-		return fl.read(t.Context())
+		fl := w.newFollower(&engine{server: s, dial: s.Dial})
+		defer fl.Disconnect()
+		return fl.Ask(t.Context())
 	}
-	if got := follow(files); got.err != nil || len(got.entries) != 1 || got.entries[0].backend.Address() != "127.0.0.1:8001" {
+	if got := follow(files); got.Err != nil || len(got.Value) != 1 || got.Value[0].backend.Address() != "127.0.0.1:8001" {
 		t.Errorf("got %+v", got)
 	}
 	for reason, broken := range map[string]TLS{
@@ -485,8 +486,8 @@ func TestTLS(t *testing.T) {
 		"holds no":    {CAFile: files.KeyFile},
 		"key_file":    {CAFile: files.CAFile, CertFile: files.CertFile, KeyFile: files.CAFile},
 	} {
-		if got := follow(broken); got.err == nil || !strings.Contains(got.err.Error(), reason) {
-			t.Errorf("got %v, want %q", got.err, reason)
+		if got := follow(broken); got.Err == nil || !strings.Contains(got.Err.Error(), reason) {
+			t.Errorf("got %v, want %q", got.Err, reason)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"smartstack/internal/config"
 	"smartstack/internal/ec2poll"
+	"smartstack/internal/secret"
 )
 
 // Options are the keys of "discovery" with method ec2tag.
@@ -19,7 +20,7 @@ type Options struct {
 	Address       string                  `cfg:"address" default:"private_ip" doc:"Where the instances are called: private_ip, public_ip, private_dns or ipv6."`
 	Region        string                  `cfg:"aws_region" doc:"Region; left out, it comes from AWS_REGION, the profile or the host's metadata."`
 	KeyID         string                  `cfg:"aws_access_key_id" doc:"Access key; left out, credentials come from the environment, the profile, or the role of the container or the host."`
-	Secret        ec2poll.Secret          `cfg:"aws_secret_access_key" doc:"Secret of the access key."`
+	Secret        secret.Text             `cfg:"aws_secret_access_key" doc:"Secret of the access key."`
 	CheckInterval config.Seconds          `cfg:"check_interval" default:"15" doc:"Time between two polls, in seconds, at least 1; the shortest of all services that share a poller counts."`
 }
 

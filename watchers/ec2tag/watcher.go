@@ -9,6 +9,7 @@ import (
 
 	"smartstack/internal/ec2poll"
 	"smartstack/internal/service"
+	"smartstack/internal/supervise"
 )
 
 // Watcher follows the instances that carry some tags. Make it with New.
@@ -34,30 +35,22 @@ func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
 	sub := w.pool.Subscribe(w.query, w.interval, w.ran)
 	w.ran = true
 	defer sub.Close()
-	late := time.NewTimer(w.patience)
+	late := supervise.NewPatience(w.patience)
 	defer late.Stop()
-	waiting := true // late is running
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-late.C:
+		case <-late.Over():
 			if fault := sub.Fault(); fault != nil {
 				return fmt.Errorf("no answer for %v: %w", w.patience, fault)
 			}
-			waiting = false
+			late.Observe(false)
 		case <-sub.Wake():
 			if answer, ok := sub.Take(); ok {
 				publish(w.update(answer))
 			}
-			switch out := sub.Fault() != nil; {
-			case out && !waiting:
-				late.Reset(w.patience)
-				waiting = true
-			case !out && waiting:
-				late.Stop()
-				waiting = false
-			}
+			late.Observe(sub.Fault() != nil)
 		}
 	}
 }

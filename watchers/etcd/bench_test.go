@@ -99,7 +99,7 @@ func BenchmarkChange(b *testing.B) {
 func BenchmarkTable(b *testing.B) {
 	for _, size := range []int{10, 1000} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			t := newTable("/s")
+			t := newTable("/s", decodeAny(b))
 			for i := range size {
 				t.apply(batch(false, fmt.Sprintf("/s/%08d", i), []byte(payload(i))))
 			}

@@ -7,8 +7,9 @@
 //	  "path": "/services/web"
 //	}
 //
-// Every key below path is one backend: its value is nerve's registration, and
-// the last element of its name, where it is a number, is the backend's id. The
+// Every key below path is one backend: its value is nerve's registration or
+// one of the other forms that package registration knows, and the last element
+// of its name, where it is a number, is the backend's id. The
 // value of the key at path itself may hold per-output options as JSON, as the
 // data of a ZooKeeper parent does. Keys whose last element starts with "_" are
 // hidden, as they were in etcd 2; nerve uses one while it registers.

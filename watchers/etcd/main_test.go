@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"smartstack/internal/etcdconn"
+	"smartstack/internal/registration"
 	"smartstack/internal/service"
 	"smartstack/test/servers"
 )
@@ -97,4 +98,13 @@ func newWatcher(t testing.TB, pool *etcdconn.Pool, addr, path string) *Watcher {
 		t.Fatal(err)
 	}
 	return w
+}
+
+func decodeAny(t testing.TB) registration.Decoder {
+	t.Helper()
+	decode, err := registration.Options{}.Decoder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return decode
 }

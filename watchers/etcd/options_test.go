@@ -7,13 +7,14 @@ import (
 
 	"smartstack/internal/config"
 	"smartstack/internal/etcdconn"
+	"smartstack/internal/registration"
 )
 
 func TestOptionsAsWritten(t *testing.T) {
 	for text, want := range map[string]Options{
-		`{"hosts": ["a", "b:4003"], "path": "/services/web"}`: {Hosts: []string{"a", "b:4003"}, Path: "/services/web", SharedWatch: true},
+		`{"hosts": ["a", "b:4003"], "path": "/services/web"}`: {Hosts: []string{"a", "b:4003"}, Path: "/services/web", Decode: registration.Options{Method: "auto"}, SharedWatch: true},
 		`{hosts: a, path: /x, shared_watch: no, username: u, password_file: /run/p, ca_file: ca.pem}`: {
-			Hosts: []string{"a"}, Path: "/x",
+			Hosts: []string{"a"}, Path: "/x", Decode: registration.Options{Method: "auto"},
 			Access: etcdconn.Access{Username: "u", PasswordFile: "/run/p", CAFile: "ca.pem"},
 		},
 	} {

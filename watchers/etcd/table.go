@@ -7,12 +7,14 @@ import (
 	"strings"
 
 	"smartstack/internal/etcdconn"
+	"smartstack/internal/registration"
 	"smartstack/internal/service"
 )
 
 // table is what one service's keys say, decoded once per change of a key.
 type table struct {
 	path       string
+	decode     registration.Decoder
 	leaves     map[string]leaf
 	keys       []string // of leaves, sorted: the order of the backends
 	generators []byte   // the last good value of the key at path
@@ -25,13 +27,15 @@ type leaf struct {
 	reason  string
 }
 
-func newTable(path string) *table { return &table{path: path, leaves: map[string]leaf{}} }
+func newTable(path string, decode registration.Decoder) *table {
+	return &table{path: path, decode: decode, leaves: map[string]leaf{}}
+}
 
 // apply takes a batch and reports whether there is something to publish: a
 // first word always is.
 func (t *table) apply(b etcdconn.Batch) bool {
 	if b.Reset {
-		*t = *newTable(t.path)
+		*t = *newTable(t.path, t.decode)
 	}
 	changed := b.Reset
 	for key, kv := range b.Changed {
@@ -58,7 +62,7 @@ func (t *table) set(key string, kv *etcdconn.KV, bulk bool) bool {
 		}
 		return known
 	}
-	now := decode(kv)
+	now := t.read(kv)
 	t.leaves[key] = now
 	if !known {
 		at := len(t.keys)
@@ -107,11 +111,11 @@ func (t *table) update() service.Update {
 	return b.Update()
 }
 
-func decode(kv *etcdconn.KV) leaf {
+func (t *table) read(kv *etcdconn.KV) leaf {
 	if kv.Size > service.MaxPayload {
 		return leaf{reason: tooLong(kv)}
 	}
-	backend, err := service.DecodePayload(kv.Value)
+	backend, err := t.decode(lastElement(kv.Key), kv.Value)
 	if err != nil {
 		return leaf{reason: err.Error()}
 	}
@@ -125,7 +129,7 @@ func tooLong(kv *etcdconn.KV) string {
 
 // number reads the last element of key, where it is a whole number.
 func number(key string) service.Int {
-	last := key[strings.LastIndexByte(key, '/')+1:]
+	last := lastElement(key)
 	if strings.Trim(last, "0123456789") != "" {
 		return service.Int{}
 	}
@@ -138,5 +142,7 @@ func number(key string) service.Int {
 
 // hidden keys are no backends.
 func hidden(key string) bool {
-	return strings.HasPrefix(key[strings.LastIndexByte(key, '/')+1:], "_")
+	return strings.HasPrefix(lastElement(key), "_")
 }
+
+func lastElement(key string) string { return key[strings.LastIndexByte(key, '/')+1:] }

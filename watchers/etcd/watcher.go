@@ -7,14 +7,17 @@ import (
 	"time"
 
 	"smartstack/internal/etcdconn"
+	"smartstack/internal/registration"
 	"smartstack/internal/service"
+	"smartstack/internal/supervise"
 )
 
 // Options are the keys of "discovery" with method etcd.
 type Options struct {
-	Hosts       []string `cfg:"hosts,required" doc:"Servers of the cluster, host or host:port; the port is 2379 unless given. A URL with https turns TLS on."`
-	Path        string   `cfg:"path,required" doc:"Path of the service: each key below it is a backend."`
-	SharedWatch bool     `cfg:"shared_watch" default:"yes" doc:"Follow the parent of path, together with all other services there; no = follow path alone."`
+	Hosts       []string             `cfg:"hosts,required" doc:"Servers of the cluster, host or host:port; the port is 2379 unless given. A URL with https turns TLS on."`
+	Path        string               `cfg:"path,required" doc:"Path of the service: each key below it is a backend."`
+	Decode      registration.Options `cfg:"decode" doc:"The form of the registrations."`
+	SharedWatch bool                 `cfg:"shared_watch" default:"yes" doc:"Follow the parent of path, together with all other services there; no = follow path alone."`
 	etcdconn.Access
 }
 
@@ -27,6 +30,7 @@ type Watcher struct {
 	log     *slog.Logger
 	target  etcdconn.Target
 	path    string
+	decode  registration.Decoder
 	sharing etcdconn.Sharing
 	grace   time.Duration
 }
@@ -37,8 +41,12 @@ func New(o Options, pool *etcdconn.Pool, log *slog.Logger) (*Watcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hosts: %w", err)
 	}
+	decode, err := o.Decode.Decoder()
+	if err != nil {
+		return nil, fmt.Errorf("decode: %w", err)
+	}
 	return &Watcher{
-		pool: pool, log: log, target: target, path: etcdconn.CleanPath(o.Path),
+		pool: pool, log: log, target: target, path: etcdconn.CleanPath(o.Path), decode: decode,
 		sharing: etcdconn.Sharing(o.SharedWatch), grace: grace,
 	}, nil
 }
@@ -51,31 +59,23 @@ func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
 	sub := cluster.Subscribe(w.path, w.sharing)
 	defer sub.Close()
 
-	known := newTable(w.path)
-	late := time.NewTimer(w.grace)
+	known := newTable(w.path, w.decode)
+	late := supervise.NewPatience(w.grace)
 	defer late.Stop()
-	waiting := true // late is running
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-late.C:
+		case <-late.Over():
 			if fault := sub.Fault(); fault != nil {
 				return fmt.Errorf("not followed for %v: %w", w.grace, fault)
 			}
-			waiting = false
+			late.Observe(false)
 		case <-sub.Wake():
 			if batch, ok := sub.Take(); ok && known.apply(batch) {
 				publish(known.update())
 			}
-			switch out := sub.Fault() != nil; {
-			case out && !waiting:
-				late.Reset(w.grace)
-				waiting = true
-			case !out && waiting:
-				late.Stop()
-				waiting = false
-			}
+			late.Observe(sub.Fault() != nil)
 		}
 	}
 }

@@ -213,7 +213,7 @@ func FuzzTable(f *testing.F) {
 	}
 	f.Add("/s/web", []byte(`{"haproxy":{}}`))
 	f.Fuzz(func(t *testing.T, key string, value []byte) {
-		tbl := newTable("/s/web")
+		tbl := newTable("/s/web", decodeAny(t))
 		tbl.apply(batch(true, key, value))
 		u := tbl.update()
 		for b := range u.Backends.All() {

@@ -9,6 +9,7 @@ import (
 
 	"smartstack/internal/marathonconn"
 	"smartstack/internal/service"
+	"smartstack/internal/supervise"
 )
 
 // Watcher follows one app. Make it with New.
@@ -43,8 +44,8 @@ func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
 	defer sub.Close()
 	again := time.NewTimer(longest)
 	defer again.Stop()
-	p := &patience{limit: w.patience, timer: time.NewTimer(w.patience), waiting: true}
-	defer p.timer.Stop()
+	late := supervise.NewPatience(w.patience)
+	defer late.Stop()
 	var said *service.Update
 	var doubt error
 	for {
@@ -54,11 +55,11 @@ func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
 		case <-again.C:
 			sub.Refresh()
 			continue
-		case <-p.timer.C:
-			p.waiting = false
+		case <-late.Over():
 			if fault := firstOf(sub.Fault(), doubt); fault != nil {
 				return fmt.Errorf("no good answer for %v: %w", w.patience, fault)
 			}
+			late.Observe(false)
 		case <-sub.Wake():
 		}
 		if answer, ok := sub.Take(); ok {
@@ -72,25 +73,7 @@ func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
 				again.Reset(time.Until(j.again))
 			}
 		}
-		p.observe(firstOf(sub.Fault(), doubt))
-	}
-}
-
-// patience measures how long there has been a fault.
-type patience struct {
-	limit   time.Duration
-	timer   *time.Timer
-	waiting bool // timer is running
-}
-
-func (p *patience) observe(fault error) {
-	switch out := fault != nil; {
-	case out && !p.waiting:
-		p.timer.Reset(p.limit)
-		p.waiting = true
-	case !out && p.waiting:
-		p.timer.Stop()
-		p.waiting = false
+		late.Observe(firstOf(sub.Fault(), doubt) != nil)
 	}
 }
 

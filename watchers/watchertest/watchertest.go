@@ -16,7 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,6 +25,7 @@ import (
 	"go.uber.org/goleak"
 
 	"smartstack/internal/service"
+	"smartstack/test/goroutines"
 	"smartstack/test/servers"
 )
 
@@ -75,10 +76,8 @@ func Run(t *testing.T, open func(t *testing.T) Registry) {
 }
 
 func newDoesNoIO(t *testing.T, r Registry) {
-	before := runtime.NumGoroutine()
-	_ = r.Silent()
-	if now := runtime.NumGoroutine(); now > before {
-		t.Errorf("New started %d goroutines: a watcher that is only checked is never stopped", now-before)
+	if started := goroutines.Started(func() { r.Silent() }); len(started) > 0 {
+		t.Errorf("New started goroutines, and a watcher that is only checked is never stopped:\n%s", strings.Join(started, "\n\n"))
 	}
 }
 

@@ -2,33 +2,18 @@ package zookeeper
 
 import (
 	"encoding/base64"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 
 	"smartstack/internal/service"
 )
 
-// decoder reads one registration.
-type decoder func(data []byte) (service.Backend, error)
-
-func (d Decode) decoder() (decoder, error) {
-	switch strings.ToLower(d.Method) {
-	case "", "nerve":
-		return service.DecodePayload, nil
-	case "serverset":
-		return serverset(d.EndpointName), nil
-	}
-	return nil, fmt.Errorf("unknown method %q, want nerve or serverset", d.Method)
-}
-
-// The beginnings of names that mean something.
+// What names hold that means something.
 const (
-	encodedPrefix   = "base64_" // the registration stands in the name
-	protectedPrefix = "_c_"     // blablacar's nerve, which rewrites its nodes
-	sequenceDigits  = 10
+	encodedPrefix  = "base64_" // the registration stands in the name
+	protected      = "_c_"     // blablacar's nerve, which rewrites its nodes; guidDigits and the sequence follow
+	guidDigits     = 32
+	sequenceDigits = 10
 )
 
 // maxEncoded is the longest registration that nerve puts into a name.
@@ -53,20 +38,38 @@ func encodedData(name string) ([]byte, bool) {
 // Names with a sequence number, and names that carry their data, do not.
 func rewritable(name string) bool {
 	switch {
-	case strings.HasPrefix(name, protectedPrefix):
-		return true
 	case strings.HasPrefix(name, encodedPrefix):
 		return false
+	case protectedSequence(name) != "" || strings.HasPrefix(name, protected):
+		return true
 	}
 	digits := len(name) - len(strings.TrimRight(name, "0123456789"))
 	return digits != sequenceDigits
 }
 
+// protectedSequence returns the sequence number of a node that blablacar's
+// nerve made, name_host_c_ with a GUID and the number; empty = it is none.
+func protectedSequence(name string) string {
+	at := strings.LastIndex(name, protected)
+	if at < 0 || len(name) != at+len(protected)+guidDigits+sequenceDigits {
+		return ""
+	}
+	tail := name[at+len(protected):]
+	if strings.Trim(tail[:guidDigits], "0123456789abcdef") != "" || strings.Trim(tail[guidDigits:], "0123456789") != "" {
+		return ""
+	}
+	return tail[guidDigits:]
+}
+
 // registrationID returns the number at the end of a name, as the original
-// finds it: the last part between underscores, if it is all digits.
+// finds it: the last part between underscores, if it is all digits. Of
+// blablacar's names it is the sequence number, which the original misses.
 func registrationID(name string) service.Int {
 	name = strings.TrimRight(name, "_")
 	last := name[strings.LastIndexByte(name, '_')+1:]
+	if sequence := protectedSequence(name); sequence != "" {
+		last = sequence
+	}
 	if last == "" || strings.Trim(last, "0123456789") != "" {
 		return service.Int{}
 	}
@@ -75,48 +78,4 @@ func registrationID(name string) service.Int {
 		return service.Int{}
 	}
 	return service.KnownInt(id)
-}
-
-type endpoint struct {
-	Host string
-	Port json.RawMessage
-}
-
-// serverset reads the registrations of Finagle and of Aurora. An empty name
-// means the service endpoint.
-func serverset(name string) decoder {
-	return func(data []byte) (service.Backend, error) {
-		if len(data) > service.MaxPayload {
-			return service.Backend{}, fmt.Errorf("%d bytes are over the limit of %d", len(data), service.MaxPayload)
-		}
-		var member struct {
-			ServiceEndpoint     *endpoint
-			AdditionalEndpoints map[string]*endpoint
-			Shard               json.RawMessage
-		}
-		if err := json.Unmarshal(data, &member); err != nil {
-			return service.Backend{}, fmt.Errorf("is no serverset member: %w", err)
-		}
-		e := member.ServiceEndpoint
-		if name != "" {
-			e = member.AdditionalEndpoints[name]
-		}
-		if e == nil || e.Host == "" {
-			return service.Backend{}, fmt.Errorf("has no host for endpoint %q", name)
-		}
-		port, err := strconv.Atoi(unquote(e.Port))
-		if err != nil {
-			return service.Backend{}, errors.New("has no port that is a number")
-		}
-		return service.Backend{Name: unquote(member.Shard), Host: e.Host, Port: port}, nil
-	}
-}
-
-// unquote returns a JSON number or string as text; null is empty.
-func unquote(raw json.RawMessage) string {
-	var text string
-	if json.Unmarshal(raw, &text) == nil {
-		return text
-	}
-	return string(raw)
 }

@@ -6,9 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"smartstack/internal/service"
+	"smartstack/internal/zkconn"
 )
 
 func encodedName(payload string) string {
@@ -57,6 +56,8 @@ func TestRegistrationID(t *testing.T) {
 		"web_-1":                   {},
 		"a_b_0000000010":           service.KnownInt(10),
 		"web_99999999999999999999": {},
+		"web_host1_c_0123456789abcdef0123456789abcdef0000000007": service.KnownInt(7), // blablacar's
+		"web_host1_c_0123456789abcdef0123456789abcdef":           {},
 	} {
 		if got := registrationID(name); got != want {
 			t.Errorf("%q: got %+v, want %+v", name, got, want)
@@ -71,40 +72,14 @@ func TestRewritable(t *testing.T) {
 		"web_12_":               true,
 		"web_000000003":         true,
 		"_c_abc-web_0000000003": true,
-		"base64_4_e30=_":        false,
-		"member_0000000001":     false,
+		"web_host1_c_0123456789abcdef0123456789abcdef0000000007": true,
+		"web_c_0000000003": false,
+		"base64_4_e30=_c_0123456789abcdef0123456789abcdef0000000007": false,
+		"base64_4_e30=_":    false,
+		"member_0000000001": false,
 	} {
 		if got := rewritable(name); got != want {
 			t.Errorf("%s: got %v", name, got)
-		}
-	}
-}
-
-func TestServerset(t *testing.T) {
-	member := `{"serviceEndpoint":{"host":"10.0.0.1","port":80},"additionalEndpoints":{"admin":{"host":"10.0.0.2","port":"81"}},"status":"ALIVE","shard":4}`
-	for _, c := range []struct {
-		endpoint, data string
-		want           service.Backend
-		fault          string
-	}{
-		{"", member, service.Backend{Name: "4", Host: "10.0.0.1", Port: 80}, ""},
-		{"admin", member, service.Backend{Name: "4", Host: "10.0.0.2", Port: 81}, ""},
-		{"other", member, service.Backend{}, "other"},
-		{"", `{"serviceEndpoint":{"host":"h","port":80}}`, service.Backend{Host: "h", Port: 80}, ""},
-		{"", `{"serviceEndpoint":{"host":"h"}}`, service.Backend{}, "port"},
-		{"", `{"serviceEndpoint":null}`, service.Backend{}, "host"},
-		{"", `[]`, service.Backend{}, "no serverset"},
-		{"", strings.Repeat(" ", 1<<20), service.Backend{}, "over the limit"},
-	} {
-		got, err := serverset(c.endpoint)([]byte(c.data))
-		if c.fault != "" {
-			if err == nil || !strings.Contains(err.Error(), c.fault) {
-				t.Errorf("%.80s: got %v, want %q", c.data, err, c.fault)
-			}
-			continue
-		}
-		if diff := cmp.Diff(c.want, got); err != nil || diff != "" {
-			t.Errorf("%.80s: %v %s", c.data, err, diff)
 		}
 	}
 }
@@ -123,14 +98,40 @@ func FuzzNames(f *testing.F) {
 	})
 }
 
-func FuzzServerset(f *testing.F) {
-	f.Add([]byte(`{"serviceEndpoint":{"host":"h","port":"1"},"shard":"x"}`))
-	f.Add([]byte(`{"additionalEndpoints":{"a":null}}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		for _, name := range []string{"", "a"} {
-			if b, err := serverset(name)(data); err == nil && b.Host == "" {
-				t.Errorf("a backend without a host from %q", data)
-			}
+func TestLayoutsOfOthers(t *testing.T) {
+	w, err := New(Options{Hosts: []string{"a"}, Path: "/s"}, zkconn.NewPool(quiet()), quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, data string
+		want       service.Backend
+		reason     string
+	}{
+		{
+			"10.0.0.1:32768", `{"Name":"web","IP":"10.0.0.1","PublicPort":32768,"PrivatePort":80,"ContainerID":"c0ffee","Tags":null,"Attrs":{}}`,
+			service.Backend{Name: "c0ffee", Host: "10.0.0.1", Port: 32768},
+			"",
+		},
+		{
+			"web_h_c_0123456789abcdef0123456789abcdef0000000007", `{"available":true,"host":"10.0.0.1","port":80,"name":"web","weight":255}`,
+			service.Backend{Name: "web", Host: "10.0.0.1", Port: 80, Weight: service.KnownInt(255), ID: service.KnownInt(7)},
+			"",
+		},
+		{
+			"web_h_c_0123456789abcdef0123456789abcdef0000000008", `{"available":false,"unavailable_reason":"drain","host":"h","port":80}`,
+			service.Backend{},
+			"is registered as not available: drain",
+		},
+		{
+			"member_0000000001", `{"serviceEndpoint":{"host":"h","port":80},"shard":1}`,
+			service.Backend{Name: "1", Host: "h", Port: 80, ID: service.KnownInt(1)},
+			"",
+		},
+	} {
+		got := w.register(c.name, []byte(c.data))
+		if (got.backend == nil) != (c.reason != "") || got.backend != nil && *got.backend != c.want || got.reason != c.reason {
+			t.Errorf("%s: got %+v", c.name, got)
 		}
-	})
+	}
 }

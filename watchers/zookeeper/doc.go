@@ -1,6 +1,6 @@
 // Package zookeeper is the watcher of services that are registered in
-// ZooKeeper: each child of a path is one backend, written by nerve, or as a
-// Finagle serverset.
+// ZooKeeper: each child of a path is one backend, written by nerve, by
+// blablacar's, by Registrator, or as a Finagle serverset.
 //
 //	{"method": "zookeeper", "hosts": ["zk1:2181", "zk2:2181"], "path": "/services/web/services"}
 //

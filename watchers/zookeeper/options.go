@@ -7,27 +7,22 @@ import (
 	"time"
 
 	"smartstack/internal/config"
+	"smartstack/internal/registration"
 	"smartstack/internal/zkconn"
 )
 
 // Options are the keys of the discovery method zookeeper.
 type Options struct {
-	Hosts               []string       `cfg:"hosts,required" doc:"ZooKeeper servers, host:port; a /chroot may follow."`
-	Path                string         `cfg:"path,required" doc:"The node whose children are the backends."`
-	Chroot              string         `cfg:"chroot" doc:"The node below which all paths lie."`
-	Auth                []string       `cfg:"auth" doc:"Credentials, scheme:text, as in digest:user:password."`
-	Decode              Decode         `cfg:"decode" doc:"The form of the registrations."`
-	GeneratorConfigPath string         `cfg:"generator_config_path" doc:"The node that holds options for the outputs; empty means path, disabled means none."`
-	DiscoveryJitter     config.Seconds `cfg:"discovery_jitter,negative" default:"0" doc:"Shortest time between two reads, in seconds, 0 to 120."`
-	RetryPolicy         struct{}       `cfg:"retry_policy,ignore"`
-	SessionTimeout      config.Seconds `cfg:"session_timeout|zk_session_timeout" default:"36" doc:"How long ZooKeeper keeps the session of a silent client, in seconds."`
-	WatchData           string         `cfg:"watch_data" default:"auto" doc:"Whose data is watched besides the list: auto (children without a sequence number), all or none."`
-}
-
-// Decode tells how registrations are written.
-type Decode struct {
-	Method       string `cfg:"method" default:"nerve" doc:"nerve or serverset."`
-	EndpointName string `cfg:"endpoint_name" doc:"Which of a serverset's additional endpoints to take; empty means its service endpoint."`
+	Hosts               []string             `cfg:"hosts,required" doc:"ZooKeeper servers, host:port; a /chroot may follow."`
+	Path                string               `cfg:"path,required" doc:"The node whose children are the backends."`
+	Chroot              string               `cfg:"chroot" doc:"The node below which all paths lie."`
+	Decode              registration.Options `cfg:"decode" doc:"The form of the registrations."`
+	GeneratorConfigPath string               `cfg:"generator_config_path" doc:"The node that holds options for the outputs; empty means path, disabled means none."`
+	DiscoveryJitter     config.Seconds       `cfg:"discovery_jitter,negative" default:"0" doc:"Shortest time between two reads, in seconds, 0 to 120."`
+	RetryPolicy         struct{}             `cfg:"retry_policy,ignore"`
+	SessionTimeout      config.Seconds       `cfg:"session_timeout|zk_session_timeout" default:"36" doc:"How long ZooKeeper keeps the session of a silent client, in seconds."`
+	WatchData           string               `cfg:"watch_data" default:"auto" doc:"Whose data is watched besides the list: auto (children without a sequence number), all or none."`
+	zkconn.Access
 }
 
 // PollOptions are the keys of the discovery method zookeeper_poll.
@@ -50,18 +45,21 @@ type Watcher struct {
 	log      *slog.Logger
 	ensemble zkconn.Ensemble
 	path     string
-	config   string // node of the outputs' options; empty = none
-	decode   decoder
+	acl      zkconn.ACL // of the path, where nobody has made it
+	config   string     // node of the outputs' options; empty = none
+	decode   registration.Decoder
 	watched  func(name string) bool
 	jitter   time.Duration // shortest time between two reads; 0 = none
 	poll     time.Duration // time between reads; 0 = watches
+	readOnly bool          // the path is not made
 	told     bool          // the last Run ended for want of a connection
+	meter    meter
 }
 
 // New makes a watcher without I/O. log carries the service's name.
 func New(o Options, pool *zkconn.Pool, log *slog.Logger) (*Watcher, error) {
 	w := &Watcher{pool: pool, log: log, ensemble: zkconn.Ensemble{
-		Hosts: o.Hosts, Chroot: o.Chroot, Auth: o.Auth,
+		Hosts: o.Hosts, Chroot: o.Chroot, Access: o.Access,
 		SessionTimeout: cmp.Or(o.SessionTimeout.Duration(), defaultTimeout),
 	}}
 	if err := w.ensemble.Check(); err != nil {
@@ -70,6 +68,9 @@ func New(o Options, pool *zkconn.Pool, log *slog.Logger) (*Watcher, error) {
 	var err error
 	if w.path, err = zkconn.CleanPath(o.Path); err != nil {
 		return nil, fmt.Errorf("path: %w", err)
+	}
+	if w.acl, err = zkconn.ParseACL(o.ACL); err != nil {
+		return nil, err
 	}
 	switch o.GeneratorConfigPath {
 	case "":
@@ -80,7 +81,7 @@ func New(o Options, pool *zkconn.Pool, log *slog.Logger) (*Watcher, error) {
 			return nil, fmt.Errorf("generator_config_path: %w", err)
 		}
 	}
-	if w.decode, err = o.Decode.decoder(); err != nil {
+	if w.decode, err = o.Decode.Decoder(); err != nil {
 		return nil, fmt.Errorf("decode: %w", err)
 	}
 	if w.watched, err = watchRule(o.WatchData); err != nil {
@@ -107,6 +108,10 @@ func NewPoll(o PollOptions, pool *zkconn.Pool, log *slog.Logger) (*Watcher, erro
 	w.watched = func(string) bool { return false }
 	return w, nil
 }
+
+// ReadOnly keeps w from making a path that does not exist. It is called before
+// Run.
+func (w *Watcher) ReadOnly() { w.readOnly = true }
 
 // watchRule tells from a child's name whether its data has to be watched.
 func watchRule(which string) (func(name string) bool, error) {

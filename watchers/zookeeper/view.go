@@ -3,9 +3,11 @@ package zookeeper
 import (
 	"context"
 	"errors"
+	"iter"
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"smartstack/internal/service"
 	"smartstack/internal/zkconn"
@@ -36,12 +38,12 @@ type child struct {
 	name    string
 	known   bool // the rest is up to date
 	watched bool // a watch on its data is armed
-	registration
+	registered
 }
 
-type registration struct {
-	backend service.Backend
-	reason  string // why backend is not valid; empty = it is
+type registered struct {
+	backend *service.Backend // not changed any more; nil = it is not valid
+	reason  string           // why
 }
 
 func newView(w *Watcher, conn *zkconn.Conn) *view {
@@ -148,7 +150,11 @@ func (v *view) list(ctx context.Context) error {
 		if v.listArmed || v.w.poll > 0 {
 			get = v.conn.Children
 		}
+		start := time.Now()
 		l, err := get(ctx, v.w.path)
+		if err == nil || errors.Is(err, zkconn.ErrNoNode) {
+			v.w.meter.listed(l, !v.listArmed && v.w.poll == 0, start, err != nil)
+		}
 		if err == nil {
 			v.listArmed = v.w.poll == 0
 			v.listOld, v.absent = false, false
@@ -165,10 +171,17 @@ func (v *view) list(ctx context.Context) error {
 	return errors.New("zookeeper " + v.conn.Name() + ": " + v.w.path + " is deleted as soon as it is made")
 }
 
+var errReadOnly = errors.New("only reading was asked for")
+
 // missing makes the path, or waits for others to make it where that is not
 // allowed: done then.
 func (v *view) missing(ctx context.Context) (done bool, err error) {
-	denied := v.conn.MakePath(ctx, v.w.path)
+	denied := errReadOnly
+	if !v.w.readOnly {
+		start := time.Now()
+		denied = v.conn.MakePath(ctx, v.w.path, v.w.acl...)
+		v.w.meter.took("synapse.watcher.zk.create_path.elapsed_time", start)
+	}
 	if denied == nil || zkconn.IsLink(denied) {
 		return false, denied
 	}
@@ -177,6 +190,7 @@ func (v *view) missing(ctx context.Context) (done bool, err error) {
 		return false, err
 	}
 	if !v.absent {
+		v.w.meter.to.Count("synapse.watcher.zk.register_failed")
 		v.w.log.Warn("the path does not exist and cannot be made; the service is empty until somebody makes it", "err", denied)
 	}
 	v.absent, v.listOld, v.listArmed = true, false, false
@@ -213,17 +227,21 @@ func (v *view) readConfig(ctx context.Context) error {
 	if v.configArmed || v.w.poll > 0 {
 		get = v.conn.Get
 	}
+	start := time.Now()
 	n, err := get(ctx, v.w.config)
+	v.w.meter.took("synapse.watcher.zk.get.elapsed_time", start)
 	if errors.Is(err, zkconn.ErrNoNode) {
 		return v.noConfig(ctx)
 	}
 	if err != nil {
+		v.w.meter.to.Count("synapse.watcher.zk.get_config_failed")
 		return err
 	}
 	v.configOld, v.configArmed = false, v.w.poll == 0
 	v.configMzxid = n.Stat.Mzxid
 	if err := new(service.Builder).Generators(n.Data); err != nil {
 		v.configFault = err.Error() // the older ones stay
+		v.w.meter.to.Count("synapse.watcher.zk.get_config_failed")
 	} else {
 		v.generators, v.configFault = n.Data, ""
 	}
@@ -260,10 +278,13 @@ func (v *view) readChildren(ctx context.Context) error {
 		return nil
 	}
 	watched := func(i int) bool { return v.w.watched(path.Base(nodes[i])) } // not from children: a late request must not read them
-	got, err := zkconn.GetMany(ctx, v.conn, nodes, watched, func(i int, n zkconn.Node) registration {
+	start := time.Now()
+	got, err := zkconn.GetMany(ctx, v.conn, nodes, watched, func(i int, n zkconn.Node) registered {
 		return v.w.register(path.Base(nodes[i]), n.Data)
 	})
+	v.w.meter.took("synapse.watcher.zk.get.elapsed_time", start)
 	if err != nil {
+		v.w.meter.to.Count("synapse.watcher.zk.get_child_failed")
 		return err
 	}
 	gone := false
@@ -273,7 +294,10 @@ func (v *view) readChildren(ctx context.Context) error {
 			gone = true
 			continue
 		}
-		c.known, c.watched, c.registration = true, watched(i), *reg
+		if reg.reason != "" && reg.reason != c.reason {
+			v.w.meter.to.Count("synapse.watcher.zk.parse_child_failed")
+		}
+		c.known, c.watched, c.registered = true, watched(i), *reg
 	}
 	if gone {
 		v.children = slices.DeleteFunc(v.children, func(c child) bool { return !c.known })
@@ -291,21 +315,21 @@ func (w *Watcher) fromName(c *child) bool {
 	if reg.reason != "" {
 		return false // its data may be better
 	}
-	c.known, c.registration = true, reg
+	c.known, c.registered = true, reg
 	return true
 }
 
 // register decodes and judges one registration.
-func (w *Watcher) register(name string, data []byte) registration {
-	b, err := w.decode(data)
+func (w *Watcher) register(name string, data []byte) registered {
+	b, err := w.decode(name, data)
 	if err == nil {
 		err = b.Validate()
 	}
 	if err != nil {
-		return registration{reason: err.Error()}
+		return registered{reason: err.Error()}
 	}
 	b.ID = registrationID(name)
-	return registration{backend: b}
+	return registered{backend: &b}
 }
 
 // update says everything that is known.
@@ -315,7 +339,7 @@ func (v *view) update() service.Update {
 		if c := &v.children[i]; c.reason != "" {
 			b.Reject(c.name, c.reason)
 		} else {
-			b.Add(c.name, c.backend)
+			b.Add(c.name, *c.backend)
 		}
 	}
 	if err := b.Generators(v.generators); err != nil {
@@ -324,5 +348,24 @@ func (v *view) update() service.Update {
 	if v.configFault != "" {
 		b.Reject(v.w.config, v.configFault)
 	}
-	return b.Update()
+	u := b.Update()
+	v.share(u.Backends)
+	return u
+}
+
+// share lets the children point into s, which is made of them, so that each
+// backend is in memory once.
+func (v *view) share(s service.Set) {
+	next, stop := iter.Pull(s.Pointers())
+	defer stop()
+	in, more := next()
+	for i := range v.children {
+		if !more {
+			return
+		}
+		if c := &v.children[i]; c.backend != nil && *c.backend == *in {
+			c.backend = in
+			in, more = next()
+		}
+	}
 }

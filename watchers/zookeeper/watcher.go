@@ -81,6 +81,7 @@ func (w *Watcher) begin(publish func(service.Update)) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.meter.opened(conn)
 	return &run{Watcher: w, view: newView(w, conn), conn: conn, began: time.Now(), publish: publish}, nil
 }
 
@@ -96,6 +97,7 @@ type run struct {
 	conn     *zkconn.Conn
 	publish  func(service.Update)
 	began    time.Time
+	linked   bool      // there was a connection in this Run
 	session  uint64    // whose watches the view has
 	link     uint64    // over which the view was looked at last
 	due      time.Time // no read before
@@ -112,6 +114,10 @@ func (r *run) step(ctx context.Context, st zkconn.State) (time.Duration, error) 
 		return r.offline(st)
 	}
 	r.told = false
+	if !r.linked {
+		r.linked = true
+		r.meter.took("synapse.watcher.zk.connect.elapsed_time", r.began)
+	}
 	r.notice(st)
 	r.hear(r.sub.Take())
 	now := time.Now()
@@ -130,7 +136,9 @@ func (r *run) step(ctx context.Context, st zkconn.State) (time.Duration, error) 
 	case now.Before(r.due):
 		return r.wait(r.due), nil
 	}
-	if err := r.refresh(ctx); err != nil {
+	done := r.meter.discovering(r.poll > 0)
+	err := r.refresh(ctx)
+	if done(); err != nil {
 		return r.failed(err)
 	}
 	r.failures = 0
@@ -155,6 +163,9 @@ func (r *run) offline(st zkconn.State) (time.Duration, error) {
 	if left := time.Until(since.Add(patience)); left > 0 {
 		return left, nil
 	}
+	if r.linked && !r.told { // nobody keeps a session for longer
+		r.meter.count("synapse.watcher.zk.session.expired")
+	}
 	r.told = true
 	return 0, fmt.Errorf("zookeeper %s: no connection for %v, what is known of %s may be out of date: %w",
 		r.conn.Name(), time.Since(st.Since).Round(time.Second), r.path, st.Err)
@@ -168,6 +179,7 @@ func (r *run) notice(st zkconn.State) {
 	case st.Session != r.session:
 		if r.session != 0 {
 			r.due = time.Now().Add(rand.N(spread))
+			r.meter.count("synapse.watcher.zk.session.expired")
 		}
 		r.unarm()
 		r.verify = time.Time{}
@@ -187,8 +199,10 @@ func (r *run) failed(err error) (time.Duration, error) {
 	r.failures++
 	r.log.Debug("a read got no answer, trying again", "err", err)
 	if wait == lastRetry {
+		r.meter.to.Count("synapse.retry", "op:raise_max_attempts")
 		return 0, err
 	}
+	r.meter.to.Count("synapse.retry", "op:retry_after_sleep")
 	r.due = time.Now().Add(wait/2 + rand.N(wait))
 	return r.wait(r.due), nil
 }

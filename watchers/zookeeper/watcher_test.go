@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"smartstack/internal/config"
+	"smartstack/internal/secret"
 	"smartstack/internal/service"
 	"smartstack/internal/zkconn"
 	"smartstack/test/servers"
@@ -441,6 +442,7 @@ func TestExpiredSession(t *testing.T) {
 	hand.create("/s/a_", payload("a", 1), zkconn.Persistent)
 	hand.create("/s/q_", payload("q", 1), zkconn.PersistentSequential)
 	watcher := newWatcher(t, Options{Hosts: []string{link.Addr()}, Path: "/s", SessionTimeout: config.Seconds(400 * time.Millisecond)})
+	agent := measured(t, watcher)
 	w := start(t, watcher)
 	w.want("a", "q")
 	same, err := watcher.pool.Open(watcher.ensemble) // the watcher's own session
@@ -460,6 +462,7 @@ func TestExpiredSession(t *testing.T) {
 	hand.create("/s/q_", payload("r", 1), zkconn.PersistentSequential)
 	link.Restore()
 	w.want("b", "q", "r")
+	agent.Await("synapse.watcher.zk.session.expired:1|c|#zk_cluster:" + link.Addr() + ",service_name:web")
 	hand.set("/s/a_", payload("c", 1)) // the new session has its watches
 	w.want("c", "q", "r")
 	w.neverEmpty()
@@ -511,8 +514,11 @@ func TestForbiddenPath(t *testing.T) {
 	if _, err := raw.Create("/locked", nil, 0, locked); err != nil {
 		t.Fatal(err)
 	}
-	w := start(t, newWatcher(t, Options{Hosts: []string{p.Addr}, Path: "/locked/web"}))
+	watcher := newWatcher(t, Options{Hosts: []string{p.Addr}, Path: "/locked/web"})
+	agent := measured(t, watcher)
+	w := start(t, watcher)
 	w.want()
+	agent.Await("synapse.watcher.zk.register_failed:1|c")
 	if _, err := raw.Create("/locked/web", nil, 0, locked); err != nil {
 		t.Fatal(err)
 	}
@@ -537,7 +543,18 @@ func TestForbiddenPath(t *testing.T) {
 	if _, n := denied.last(); n != 0 {
 		t.Error("a list that may not be read was published")
 	}
-	allowed := start(t, newWatcher(t, Options{Hosts: []string{p.Addr}, Path: "/secret", Auth: []string{"digest:boss:secret"}}))
+	if _, err := raw.Create("/half", nil, 0, zk.WorldACL(zk.PermAll)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := raw.Create("/half/a_", []byte(payload("a", 1)), 0, zk.DigestACL(zk.PermAll, "boss", "secret")); err != nil {
+		t.Fatal(err)
+	}
+	half := newWatcher(t, Options{Hosts: []string{p.Addr}, Path: "/half"})
+	agent = measured(t, half)
+	start(t, half)
+	agent.Await("synapse.watcher.zk.get_child_failed:1|c")
+
+	allowed := start(t, newWatcher(t, Options{Hosts: []string{p.Addr}, Path: "/secret", Access: zkconn.Access{Auth: []secret.Text{"digest:boss:secret"}}}))
 	allowed.want()
 }
 
@@ -606,7 +623,7 @@ func TestOptionFaults(t *testing.T) {
 		{func(o *Options) { o.Path = "/a/../b" }, "path"},
 		{func(o *Options) { o.Path = "" }, "path"},
 		{func(o *Options) { o.GeneratorConfigPath = "/.." }, "generator_config_path"},
-		{func(o *Options) { o.Decode.Method = "thrift" }, "nerve or serverset"},
+		{func(o *Options) { o.Decode.Method = "thrift" }, `unknown method "thrift"`},
 		{func(o *Options) { o.WatchData = "some" }, "auto, all or none"},
 	} {
 		o := good

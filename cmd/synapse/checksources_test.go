@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"smartstack/internal/cli"
+	"smartstack/internal/config"
+	"smartstack/internal/zkconn"
+	"smartstack/test/consulfake"
+	"smartstack/test/marathonsim"
+	"smartstack/test/servers"
+)
+
+// checked runs check-sources over a configuration with these services.
+func checked(t *testing.T, services string, timeout time.Duration, call cli.Call) (code int, out, errs string) {
+	t.Helper()
+	dir := t.TempDir()
+	call.Config = filepath.Join(dir, "synapse.json")
+	text := fmt.Sprintf(`{"services": {%s}, "state_directory": %q, "file_output": {"output_directory": %q}}`, services, dir+"/state", dir+"/out")
+	if err := os.WriteFile(call.Config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	call.Stdout, call.Stderr = &stdout, &stderr
+	s := &checkSources{timeout: timeout}
+	code, err := s.run(t.Context(), &call, config.ReadOptions{Getenv: env()})
+	if err != nil {
+		fmt.Fprintln(&stderr, err)
+	}
+	for _, made := range []string{"out", "state"} {
+		if _, err := os.Stat(filepath.Join(dir, made)); err == nil {
+			t.Errorf("check-sources made %s", made)
+		}
+	}
+	return code, regexp.MustCompile(`\d+\.\d{3} s`).ReplaceAllString(stdout.String(), "T s"), stderr.String()
+}
+
+func TestCheckSourcesTellsWhatItFindsAndWhatNot(t *testing.T) {
+	consul, marathon := consulfake.Start(t), marathonsim.Start(t)
+	consul.Set("web",
+		consulfake.Instance{Node: "n1", ID: "w1", Address: "10.0.0.1", Port: 80, Meta: map[string]string{"az": "a"}},
+		consulfake.Instance{Node: "n2", ID: "w2", Address: "10.0.0.2", Port: 80, Meta: map[string]string{"az": "b"}},
+		consulfake.Instance{Node: "n3", ID: "w3", Address: "10.0.0.3", Port: 80, Checks: map[string]string{"c": "critical"}})
+	marathon.Set(marathonsim.App{ID: "/shop", Instances: 1, Tasks: []marathonsim.Task{{Host: "h1", Ports: []int{31000}}}})
+	code, out, errs := checked(t, fmt.Sprintf(`
+		"web": {"discovery": {"method": "consul", "hosts": %q, "service": "web", "label_filters": [{"label": "az", "value": "a"}]}, "server_backup_port": 81},
+		"shop": {"discovery": {"method": "marathon", "marathon_api_url": %q, "application_name": "shop"}, "backend_port_override": 8080},
+		"db": {"discovery": {"method": "base"}, "default_servers": [{"name": "db1", "host": "10.0.0.9", "port": 5432, "backup": true}]}`,
+		consul.URL, marathon.URL), servers.Deadline, cli.Call{})
+	want := `web: consul: 1 found, 1 filtered out, 1 left out in T s
+  10.0.0.1:80 n1 weight 1
+  filtered out: 10.0.0.2:80 n2 weight 1: its label az is "b" and must be "a"
+  left out: n3/w3: its check "c" is critical
+  note: each serves once more on port 81, as a backup
+shop: marathon: 1 found in T s
+  h1:8080 h1
+db: base: 1 found in T s
+  10.0.0.9:5432 db1 backup
+3 sources: 3 found backends, 0 found none, 0 did not answer
+`
+	if d := cmp.Diff(want, out); d != "" || code != cli.ExitOK {
+		t.Errorf("code %d, stderr %q\n%s", code, errs, d)
+	}
+}
+
+func TestCheckSourcesTellsWhoIsSilentOrEmpty(t *testing.T) {
+	consul, mute := consulfake.Start(t), consulfake.Start(t)
+	mute.Instead(consulfake.Status(403, "ACL not found"))
+	dir := t.TempDir()
+	code, out, errs := checked(t, fmt.Sprintf(`
+		"gone": {"discovery": {"method": "consul", "hosts": %q, "service": "web"}},
+		"none": {"discovery": {"method": "consul", "hosts": %q, "service": "none"}, "default_servers": [{"host": "h", "port": 1}]},
+		"both": {
+			"discovery": {"method": "file", "path": %q, "label_filter": {"label": "a", "value": "b"}},
+			"discovery_multi": {"watchers": {"old": {"method": "consul", "hosts": %q, "service": "none"}}, "resolver": {"method": "union"}}
+		}`, mute.URL, consul.URL, dir, consul.URL), 2*time.Second, cli.Call{JSON: true})
+	var got []finding
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatalf("%v: %s%s", err, out, errs)
+	}
+	if code != exitSources || len(got) != 4 {
+		t.Fatalf("code %d: %s%s", code, out, errs)
+	}
+	if f := got[0]; f.Answered || !strings.Contains(f.Error, "ACL not found") || !strings.Contains(f.Error, "no answer within 2s") {
+		t.Errorf("%+v", f)
+	}
+	if f := got[1]; !f.Answered || len(f.Backends) != 0 || len(f.Notes) != 1 || f.Seconds <= 0 {
+		t.Errorf("%+v", f)
+	}
+	for i, name := range []string{"old", "primary"} {
+		if f := got[2+i]; f.Service != "both" || f.Source != name || !f.Answered {
+			t.Errorf("%+v", f)
+		}
+	}
+	if !strings.Contains(out, `"backends": []`) {
+		t.Errorf("no empty list: %s", out)
+	}
+}
+
+func TestCheckSourcesOneServiceOnly(t *testing.T) {
+	services := `"a": {"discovery": {"method": "base"}, "default_servers": [{"host": "h", "port": 1}]}, "b": {"discovery": {"method": "base"}}`
+	if code, out, _ := checked(t, services, time.Second, cli.Call{Args: []string{"a"}}); code != cli.ExitOK || strings.Contains(out, "b:") {
+		t.Errorf("code %d: %s", code, out)
+	}
+	if code, out, _ := checked(t, services, time.Second, cli.Call{}); code != exitSources || !strings.Contains(out, "b: base: found nothing") {
+		t.Errorf("code %d: %s", code, out)
+	}
+	if code, _, errs := checked(t, services, time.Second, cli.Call{Args: []string{"c"}}); code != exitFault || !strings.Contains(errs, `no service "c"`) {
+		t.Errorf("code %d: %s", code, errs)
+	}
+	if code, _, errs := checked(t, `"a": {"discovery": {"method": "consul"}}`, time.Second, cli.Call{}); code != exitFault || !strings.Contains(errs, "want the name of a service") {
+		t.Errorf("code %d: %s", code, errs)
+	}
+}
+
+// Asking must not make the path that a service lacks.
+func TestCheckSourcesMakesNoPath(t *testing.T) {
+	zk := servers.ZooKeeper(t)
+	services := fmt.Sprintf(`"web": {"discovery": {"method": "zookeeper", "hosts": [%q], "path": "/services/web"}}`, zk.Addr)
+	code, out, _ := checked(t, services, servers.Deadline, cli.Call{})
+	if code != exitSources || !strings.Contains(out, "web: zookeeper: found nothing") {
+		t.Errorf("code %d: %s", code, out)
+	}
+	conn, err := zkconn.NewPool(slog.New(slog.DiscardHandler)).Open(zkconn.Ensemble{Hosts: []string{zk.Addr}, SessionTimeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	servers.Eventually(t, func() error {
+		stat, err := conn.Exists(t.Context(), "/services")
+		if err == nil && stat != nil {
+			t.Error("check-sources made /services")
+		}
+		return err
+	})
+}
+
+func TestShown(t *testing.T) {
+	if got := shown("a\x1b[31m\nb\u009bü"); got != "a?[31m b?ü" {
+		t.Errorf("%q", got)
+	}
+}

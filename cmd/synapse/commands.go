@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"smartstack/internal/cli"
+	"smartstack/internal/config"
+	"smartstack/internal/inside"
+)
+
+// commands are synapse's subcommands. read is how a configuration is read.
+func commands(read config.ReadOptions) []cli.Command {
+	var wait waiting
+	var r render
+	return append([]cli.Command{
+		{
+			Name: "status", Doc: "Say how everything is; exit code 1 when something is not well.",
+			Flags: wait.flags, Run: wait.status,
+		},
+		{
+			Name: "explain", Args: "SERVICE [HOST:PORT]", MinArgs: 1, MaxArgs: 2,
+			Doc: "Tell the whole story of a service, or why a backend is in or not; exit code 1 when it takes no traffic.", Run: explain,
+		},
+		{
+			Name: "diff", Doc: "Compare what is wanted with what HAProxy runs and with the file; exit code 1 when they differ.", Run: diff,
+		},
+		{
+			Name: "render", Doc: "Print the configuration that the file given with -c and the present sources would give; nothing is touched.",
+			Offline: true, Flags: r.flags, Run: func(ctx context.Context, c *cli.Call) (int, error) { return r.run(ctx, c, read) },
+		},
+		checkSourcesCommand(read),
+	}, cli.Asking()...)
+}
+
+// socketOf finds control.socket in a configuration.
+func socketOf(read config.ReadOptions) func(string) (string, error) {
+	return func(path string) (string, error) {
+		root, err := config.Read(path, read)
+		if err != nil {
+			return "", err
+		}
+		return root.Get("control").Get("socket").Text(), nil
+	}
+}
+
+// waiting is the command status.
+type waiting struct {
+	forService string
+	timeout    time.Duration
+}
+
+func (w *waiting) flags(f *flag.FlagSet) {
+	f.StringVar(&w.forService, "wait-for", "", "wait until `SERVICE=N`: N backends of SERVICE take traffic")
+	f.DurationVar(&w.timeout, "timeout", time.Minute, "how long to wait")
+}
+
+const askEvery = 200 * time.Millisecond
+
+func (w *waiting) status(ctx context.Context, c *cli.Call) (int, error) {
+	if w.forService != "" {
+		if code, err := w.wait(ctx, c); code != cli.ExitOK || err != nil {
+			return code, err
+		}
+	}
+	var raw []byte
+	if err := c.Client.Get(ctx, "/status", &raw); err != nil {
+		return 0, err
+	}
+	var b inside.Board
+	if err := json.Unmarshal(raw, &b); err != nil {
+		return 0, fmt.Errorf("the answer cannot be read: %w", err)
+	}
+	code := cli.ExitOK
+	if (!b.Well || !b.Ready) && w.forService == "" {
+		code = cli.ExitNo
+	}
+	if c.JSON {
+		_, err := c.Stdout.Write(raw)
+		return code, err
+	}
+	printBoard(c, &b)
+	return code, nil
+}
+
+// wait asks until the service has so many backends that take traffic.
+func (w *waiting) wait(ctx context.Context, c *cli.Call) (int, error) {
+	name, text, _ := strings.Cut(w.forService, "=")
+	want, err := strconv.Atoi(text)
+	if err != nil || name == "" {
+		return cli.ExitUsage, fmt.Errorf("--wait-for: want SERVICE=N, got %q", w.forService)
+	}
+	ctx, cancel := context.WithTimeout(ctx, w.timeout)
+	defer cancel()
+	tick := time.NewTicker(askEvery)
+	defer tick.Stop()
+	in := 0
+	for {
+		var s inside.Story
+		if err := c.Client.Get(ctx, "/explain?service="+url.QueryEscape(name), &s); err != nil && ctx.Err() == nil {
+			return 0, err
+		} else if err == nil {
+			in = s.Service.Counts[inside.Live] + s.Service.Counts[inside.Backup] + s.Service.Counts[inside.Unasked]
+		}
+		if in >= want {
+			return cli.ExitOK, nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return cli.ExitNo, fmt.Errorf("%s has %d backends that take traffic after %v, and not %d", name, in, w.timeout, want)
+		}
+	}
+}
+
+func printBoard(c *cli.Call, b *inside.Board) {
+	state := "all is well"
+	if !b.Ready {
+		state = "not ready"
+	} else if !b.Well {
+		state = fmt.Sprintf("%d problems", len(b.Problems))
+		if len(b.Problems) == 1 {
+			state = "1 problem"
+		}
+	}
+	fmt.Fprintf(c.Stdout, "synapse %s on %s, up %s: %s\n", cli.Plain(b.Build), cli.Plain(b.Host), b.Now.Sub(b.Started).Round(time.Second), state)
+	for _, p := range b.Problems {
+		fmt.Fprintf(c.Stdout, "  %s\n", cli.Plain(p))
+	}
+	fmt.Fprintln(c.Stdout)
+	t := tabwriter.NewWriter(c.Stdout, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(t, "SERVICE\tSTATE\tBACKENDS\tORIGIN\tSOURCE")
+	for i := range b.Services {
+		s := &b.Services[i]
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", cli.Plain(s.Name), s.State, countText(s.Counts), s.Origin, cli.Plain(s.Source))
+	}
+	_ = t.Flush() // it writes where the rest went
+}
+
+func countText(counts map[string]int) string {
+	var list []string
+	for _, state := range slices.Sorted(maps.Keys(counts)) {
+		list = append(list, fmt.Sprintf("%d %s", counts[state], state))
+	}
+	if len(list) == 0 {
+		return "0"
+	}
+	return strings.Join(list, ", ")
+}
+
+func explain(ctx context.Context, c *cli.Call) (int, error) {
+	q := url.Values{"service": {c.Args[0]}}
+	if len(c.Args) > 1 {
+		q.Set("backend", c.Args[1])
+	}
+	var raw []byte
+	if err := c.Client.Get(ctx, "/explain?"+q.Encode(), &raw); err != nil {
+		return 0, err
+	}
+	var s inside.Story
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return 0, fmt.Errorf("the answer cannot be read: %w", err)
+	}
+	code := cli.ExitNo
+	if s.In {
+		code = cli.ExitOK
+	}
+	if c.JSON {
+		_, err := c.Stdout.Write(raw)
+		return code, err
+	}
+	fmt.Fprintf(c.Stdout, "%s\n\n", cli.Plain(s.Verdict))
+	for _, step := range s.Steps {
+		mark := "ok"
+		if !step.OK {
+			mark = "NO"
+		}
+		fmt.Fprintf(c.Stdout, "%s  %-9s %s\n", mark, step.Step, cli.Plain(step.Says))
+	}
+	if len(s.Service.Backends) > 0 {
+		fmt.Fprintln(c.Stdout)
+		t := tabwriter.NewWriter(c.Stdout, 0, 8, 2, ' ', 0)
+		fmt.Fprintln(t, "BACKEND\tNAME\tSTATE\tSERVER\tHAPROXY\tWHY")
+		for i := range s.Service.Backends {
+			b := &s.Service.Backends[i]
+			server := inside.Server{}
+			if b.Server != nil {
+				server = *b.Server
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", cli.Plain(b.Address), cli.Plain(b.Name), b.State, cli.Plain(server.Name), server.Status, cli.Plain(b.Why))
+		}
+		_ = t.Flush() // it writes where the rest went
+	}
+	if len(s.Events) > 0 {
+		fmt.Fprintln(c.Stdout, "\nWhat happened:")
+		for i := range s.Events[max(0, len(s.Events)-10):] {
+			cli.PrintEvent(c, &s.Events[max(0, len(s.Events)-10)+i])
+		}
+	}
+	return code, nil
+}

@@ -1,0 +1,173 @@
+package synapse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"smartstack/internal/service"
+)
+
+// Look is what the Hub knows of one service at one moment, for people who ask.
+// It is immutable and shares what the Hub keeps anyway.
+type Look struct {
+	Name   string
+	Policy Policy
+	Spoken bool           // the source has said something since the start
+	Heard  time.Time      // when it did so last
+	Update service.Update // what it said
+
+	Origin  service.Origin
+	Listed  service.Set // before filters and election
+	Serving service.Set // what the outputs get
+	Notes   []string
+	Changed time.Time // when what the outputs get changed last
+	Rev     uint64    // the snapshot of that change; 0 = not handed out yet
+
+	Failing  error // the source cannot be followed; nil = it can
+	Since    time.Time
+	Doubt    bool // most backends vanished, and the source is being read again
+	Handover bool // a changed source has not spoken yet
+}
+
+// question asks Run's goroutine for Looks.
+type question struct {
+	name   string // empty = all
+	answer chan []Look
+}
+
+// ErrNoService says that the configuration has no service of that name.
+var ErrNoService = errors.New("there is no such service in the configuration")
+
+// Look asks about one service.
+func (h *Hub) Look(ctx context.Context, name string) (Look, error) {
+	list, err := h.ask(ctx, name)
+	switch {
+	case err != nil:
+		return Look{}, err
+	case len(list) == 0:
+		return Look{}, ErrNoService
+	}
+	return list[0], nil
+}
+
+// LookAll asks about all services, in the order of the configuration.
+func (h *Hub) LookAll(ctx context.Context) ([]Look, error) { return h.ask(ctx, "") }
+
+func (h *Hub) ask(ctx context.Context, name string) ([]Look, error) {
+	q := question{name: name, answer: make(chan []Look, 1)} // the Hub never waits for who asked
+	select {
+	case h.questions <- q:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return <-q.answer, nil
+}
+
+func (h *Hub) reply(q question) {
+	var list []Look
+	for _, d := range h.config.Services {
+		if t := h.services[d.Name]; t != nil && (q.name == "" || q.name == d.Name) {
+			list = append(list, t.look())
+		}
+	}
+	q.answer <- list
+}
+
+func (t *tracked) look() Look {
+	l := Look{
+		Name: t.def.Name, Policy: t.def.Policy, Spoken: t.spoken, Heard: t.last.at, Update: t.last.update,
+		Origin: t.verdict.origin, Listed: t.verdict.listed, Serving: t.verdict.serving, Notes: t.verdict.notes,
+		Failing: t.stale.err, Since: t.stale.at, Doubt: t.confirm != 0, Handover: t.next != nil,
+	}
+	if t.current != nil {
+		l.Changed, l.Rev = t.current.Changed, t.current.Rev
+	}
+	return l
+}
+
+// Standing is how the policies see one backend.
+type Standing struct {
+	Backend service.Backend
+	From    string // discovery, default_servers, or what keeps it although the source does not list it
+	Serves  bool
+	Reason  string // why it does not serve
+}
+
+// Standings decides anew about each backend that the source or the
+// configuration names, and says why one does not serve.
+func (l *Look) Standings() []Standing {
+	serving := setOf(l.Serving)
+	raw := setOf(l.Update.Backends)
+	var list []Standing
+	seen := map[service.Backend]bool{}
+	for b := range l.Listed.All() {
+		seen[b] = true
+		s := Standing{Backend: b, From: l.from(b, raw), Serves: serving[b]}
+		if !s.Serves {
+			s.Reason = l.whyNot(b)
+		}
+		list = append(list, s)
+	}
+	if l.Origin == service.Discovered {
+		return list
+	}
+	for b := range l.Policy.list(l.Update.Backends).All() { // said, but not believed
+		if !seen[b] {
+			list = append(list, Standing{Backend: b, From: "discovery", Reason: "the source lists it, but too few others: " + fmt.Sprint(l.Notes)})
+		}
+	}
+	return list
+}
+
+func setOf(s service.Set) map[service.Backend]bool {
+	m := make(map[service.Backend]bool, s.Len())
+	for b := range s.All() {
+		m[b] = true
+	}
+	return m
+}
+
+func (l *Look) from(b service.Backend, raw map[service.Backend]bool) string {
+	switch {
+	case raw[b]:
+		return "discovery"
+	case l.Origin == service.Previous:
+		return "an earlier answer: the source lists none or too few now, and use_previous_backends or min_servers keep it"
+	case l.Origin == service.LastKnown:
+		return "the state file: the source has not answered since the start"
+	case slices.Contains(l.Policy.DefaultServers, b) || l.Origin == service.Defaults:
+		return "default_servers"
+	case b.Backup && b.Port == l.Policy.BackupPort:
+		return "discovery, once more on server_backup_port"
+	default:
+		return "discovery"
+	}
+}
+
+// whyNot says what keeps a listed backend from serving.
+func (l *Look) whyNot(b service.Backend) string {
+	for _, f := range l.Policy.LabelFilters {
+		if service.SetOf(b).Filter([]service.LabelFilter{f}).Len() > 0 {
+			continue
+		}
+		has := "it has no such label"
+		if v, ok := b.Labels.Map()[f.Label]; ok {
+			has = fmt.Sprintf("it has %q", fmt.Sprint(v))
+		}
+		want := "="
+		if f.Not {
+			want = "other than"
+		}
+		return fmt.Sprintf("filtered out: label_filters want label %q %s %q, and %s", f.Label, want, f.Value, has)
+	}
+	if !l.Policy.LeaderElection {
+		return "left out by a policy"
+	}
+	for leader := range l.Serving.All() {
+		return fmt.Sprintf("leader_election: %s leads", leader.Address())
+	}
+	return fmt.Sprintf("leader_election: nobody leads %v", l.Notes)
+}

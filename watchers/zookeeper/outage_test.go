@@ -1,0 +1,40 @@
+package zookeeper
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"smartstack/internal/zkconn"
+	"smartstack/test/pipenet"
+	"smartstack/test/servers"
+	"smartstack/watchers/watchertest"
+)
+
+// ZooKeeper dies, stalls or is cut off for ten minutes of simulated time:
+// nothing is said of fewer backends, the fault is told, and what comes later is
+// followed.
+func TestTenMinutesWithoutZooKeeper(t *testing.T) {
+	zk := servers.ZooKeeper(t)
+	registry, outside := newAdmin(t, zk.Addr), pipenet.NewOutside(t)
+	for name, ill := range map[string]func(*pipenet.Relay){
+		"dead": (*pipenet.Relay).Die, "stalled": (*pipenet.Relay).Stall, "cut-off": (*pipenet.Relay).CutOff,
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := "/s/" + name
+			registry.create(path+"/a", payload("10.0.0.1", 80), zkconn.Persistent)
+			registry.create(path+"/b", payload("10.0.0.2", 80), zkconn.Persistent)
+			synctest.Test(t, func(t *testing.T) {
+				relay := pipenet.NewRelay(zk.Addr)
+				defer relay.Close()
+				w, err := New(Options{Hosts: []string{zk.Addr}, Path: path}, zkconn.NewPoolOver(quiet(), relay.Dial), quiet())
+				if err != nil {
+					t.Fatal(err)
+				}
+				watchertest.Outage{Watcher: w, Begin: func() { ill(relay) }, End: func() {
+					outside.Do(func() { registry.create(path+"/c", payload("10.0.0.3", 80), zkconn.Persistent) })
+					relay.Heal()
+				}}.Run(t)
+			})
+		})
+	}
+}
