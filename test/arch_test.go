@@ -26,31 +26,47 @@ const module = "smartstack"
 var levels = map[string]int{
 	"internal/awsconn": 0, // knows AWS and nothing of ours: what all who call AWS share
 	"internal/mailbox": 0, // a slot for one value, made of the standard library alone
+	"internal/secret":  0, // what nobody may see; the standard library alone
+	"internal/ranges":  0,
 	"internal/service": 0,
 
 	"internal/atomicfile":   1,
+	"internal/checkconn":    1,
+	"internal/command":      1,
 	"internal/config":       1,
+	"internal/confwatch":    1,
+	"internal/consulconn":   1,
+	"internal/control":      1,
+	"internal/dockerconn":   1,
 	"internal/ec2poll":      1,
 	"internal/etcdconn":     1,
+	"internal/facts":        1,
 	"internal/marathonconn": 1,
+	"internal/reaper":       1,
+	"internal/registration": 1,
+	"internal/sdnotify":     1,
 	"internal/supervise":    1,
 	"internal/telemetry":    1,
 	"internal/zkconn":       1,
 
-	"checks/*":       2,
-	"haproxy/master": 2,
-	"haproxy/socket": 2,
-	"reporters/*":    2,
-	"watchers/*":     2,
+	"checks/*":            2,
+	"haproxy/master":      2,
+	"haproxy/socket":      2,
+	"internal/blablacar":  2,
+	"internal/containers": 2, // what containers offer, as a service of the configuration
+	"internal/inside":     2, // health, board, events, metrics and the page, the same for both programs
+	"reporters/*":         2,
+	"watchers/*":          2,
 
-	"checks":           3,
-	"haproxy":          3,
-	"internal/cli":     3,
-	"internal/fileout": 3,
-	"internal/nerve":   3,
-	"internal/synapse": 3,
-	"reporters":        3,
-	"watchers":         3,
+	"checks":            3,
+	"haproxy":           3,
+	"haproxy/filewatch": 3,
+	"internal/cli":      3,
+	"internal/fileout":  3,
+	"internal/nerve":    3,
+	"internal/synapse":  3,
+	"reporters":         3,
+	"watchers":          3,
 
 	"cmd/*": 4,
 }

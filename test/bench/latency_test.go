@@ -158,19 +158,52 @@ func BenchmarkChangeToHAProxy(b *testing.B) {
 	for _, p := range pairs {
 		all = append(all, p.small, p.large)
 	}
+	<-time.After(10 * time.Second) // whatever the start has left to do
+	idle := cpuIn(b, all, func() { <-time.After(10 * time.Second) })
 	for range b.N {
-		tick := time.NewTicker(60 * time.Millisecond)
-		for i := range 201 * len(all) {
-			<-tick.C
-			c := all[i%len(all)]
-			c.change(c.inHAProxy)
-			if i < len(all) {
-				c.times = latencies{}
-			}
-		}
-		tick.Stop()
+		cpu := cpuIn(b, all, func() { changeInTurn(all) })
 		for _, p := range pairs {
+			perChange := func(c *changing) float64 {
+				calm := idle[c].cpu.Seconds() / idle[c].took.Seconds() * cpu[c].took.Seconds()
+				return 1000 * max(0, cpu[c].cpu.Seconds()-calm) / float64(len(c.times.sent)+1)
+			}
+			small, large := perChange(p.small), perChange(p.large)
+			note(b, "latency", p.reg.name()+" to HAProxy, synapse's CPU per change beyond that in calm, 1000 × 10 against 10 × 10", atMost(1.5, "1.5 ×"),
+				val("", large/small, "×"), val("of", small, "ms"))
 			p.note(b, "HAProxy", atMost(10, "10 ms"))
 		}
 	}
+}
+
+// changeInTurn changes each 201 times, and forgets what the first took.
+func changeInTurn(all []*changing) {
+	tick := time.NewTicker(60 * time.Millisecond)
+	defer tick.Stop()
+	for i := range 201 * len(all) {
+		<-tick.C
+		c := all[i%len(all)]
+		c.change(c.inHAProxy)
+		if i < len(all) {
+			c.times = latencies{}
+		}
+	}
+}
+
+// spent is the CPU that a synapse has used, and in which time.
+type spent struct{ cpu, took time.Duration }
+
+// cpuIn returns what each synapse uses while do runs.
+func cpuIn(b *testing.B, all []*changing, do func()) map[*changing]spent {
+	b.Helper()
+	before := map[*changing]usage{}
+	for _, c := range all {
+		before[c] = used(b, c.synapse.PID())
+	}
+	do()
+	out := map[*changing]spent{}
+	for _, c := range all {
+		now := used(b, c.synapse.PID())
+		out[c] = spent{now.cpu - before[c].cpu, now.at.Sub(before[c].at)}
+	}
+	return out
 }

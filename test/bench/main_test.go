@@ -23,6 +23,7 @@ var (
 	bin = flag.String("bin", "", "directory of nerve and synapse, built already; as an old release to compare with")
 
 	notes   = &notebook{}
+	started []*exec.Cmd // the processes of healthy
 	release = sync.OnceValues(buildRelease)
 )
 
@@ -66,11 +67,12 @@ func buildRelease() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command("go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w",
-		"-o", dir+"/", "smartstack/cmd/nerve", "smartstack/cmd/synapse")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return dir, errors.Join(fmt.Errorf("building the programs: %w\n%s", err, out), os.RemoveAll(dir))
+	for name, tags := range map[string]string{"nerve": "grpcnotrace", "synapse": "grpcnotrace,nethttpomithttp2"} {
+		cmd := exec.Command("go", "build", "-trimpath", "-tags", tags, "-ldflags", "-s -w", "-o", dir+"/", "smartstack/cmd/"+name)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return dir, errors.Join(fmt.Errorf("building %s: %w\n%s", name, err, out), os.RemoveAll(dir))
+		}
 	}
 	return dir, nil
 }
@@ -111,6 +113,7 @@ func healthy(b *testing.B, n int) []int {
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
+	started = append(started, cmd)
 	b.Cleanup(func() { stdin.Close(); _ = cmd.Wait() })
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {

@@ -34,7 +34,8 @@ type stack struct {
 	synapse *servers.Process
 	haproxy *servers.Process
 	client  *socket.Client
-	worker  int // process id of HAProxy's worker
+	worker  int    // process id of HAProxy's worker
+	top     object // more of the top level of synapse's file
 }
 
 // newStack registers services × 10 backends and makes the place for a synapse
@@ -85,7 +86,9 @@ func (s *stack) configure(withSocket bool, reload string, more object) {
 		"global": s.global(), "defaults": defaults(),
 	}
 	maps.Copy(h, more)
-	data, err := json.Marshal(object{"services": list, "haproxy": h})
+	all := object{"services": list, "haproxy": h}
+	maps.Copy(all, s.top)
+	data, err := json.Marshal(all)
 	if err == nil {
 		err = os.WriteFile(s.path("synapse.json"), data, 0o644)
 	}
@@ -146,9 +149,8 @@ func (s *stack) awaitLoaded() {
 	})
 }
 
-// running returns what HAProxy runs for a service, but for what it was told to
-// send nothing to.
-func (s *stack) running(svc int) []socket.ServerState {
+// states returns the servers of a service that HAProxy has.
+func (s *stack) states(svc int) []socket.ServerState {
 	s.b.Helper()
 	replies, err := s.client.Do(s.b.Context(), []string{fmt.Sprintf("show servers state s%03d", svc)})
 	if err != nil {
@@ -158,13 +160,29 @@ func (s *stack) running(svc int) []socket.ServerState {
 	if err != nil {
 		s.b.Fatal(err)
 	}
-	return slices.DeleteFunc(states, func(st socket.ServerState) bool { return st.Admin.Forced() })
+	return states
+}
+
+// running returns those that may get requests.
+func (s *stack) running(svc int) []socket.ServerState {
+	s.b.Helper()
+	return slices.DeleteFunc(s.states(svc), func(st socket.ServerState) bool { return st.Admin.Forced() })
 }
 
 // serves reports whether HAProxy may send requests to the backend.
 func (s *stack) serves(svc int, be service.Backend) bool {
 	s.b.Helper()
-	return slices.ContainsFunc(s.running(svc), func(st socket.ServerState) bool { return st.Addr == be.Host && st.Port == be.Port })
+	return slices.ContainsFunc(s.running(svc), isAt(be))
+}
+
+// has reports whether HAProxy has a server for the backend, in rotation or not.
+func (s *stack) has(svc int, be service.Backend) bool {
+	s.b.Helper()
+	return slices.ContainsFunc(s.states(svc), isAt(be))
+}
+
+func isAt(be service.Backend) func(socket.ServerState) bool {
+	return func(st socket.ServerState) bool { return st.Addr == be.Host && st.Port == be.Port }
 }
 
 // reloads counts what synapse has logged.

@@ -4,13 +4,16 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -27,7 +30,7 @@ func TestTemplatesAreJSONForEveryRegistry(t *testing.T) {
 		}
 		for tmpl, more := range map[string]map[string]any{
 			"nerve.conf.json":   {"Host": "web-1", "Port": 81},
-			"synapse.conf.json": {"Port": 80, "HAProxyPID": 1},
+			"synapse.conf.json": {"Port": 80, "HAProxy": "/usr/sbin/haproxy"},
 		} {
 			file, err := s.write(tmpl, tmpl, more)
 			if err != nil {
@@ -47,6 +50,56 @@ func TestTemplatesAreJSONForEveryRegistry(t *testing.T) {
 	}
 	if _, err := newRegistry("consul", "", ""); err == nil {
 		t.Error("an unknown registry is accepted")
+	}
+}
+
+// At the end nothing may be left of a HAProxy whose synapse was killed.
+func TestHAProxyWithoutASynapseIsEnded(t *testing.T) {
+	s, err := newStage(t.TempDir(), options{registry: "file"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.endHAProxy() // there is none
+	start := func(argument string) (pid int, gone chan struct{}) {
+		cmd := exec.Command("sh", "-c", "sleep 1000 & wait", "sh", argument)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		gone = make(chan struct{})
+		go func() {
+			_ = cmd.Wait()
+			close(gone)
+		}()
+		t.Cleanup(func() {
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+			<-gone
+		})
+		return cmd.Process.Pid, gone
+	}
+	note := func(pid int) {
+		if err := os.MkdirAll(filepath.Dir(s.haproxyPID()), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(s.haproxyPID(), fmt.Appendf(nil, "%d 17 boot\n", pid), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stranger, alive := start("/etc/haproxy/haproxy.cfg")
+	note(stranger)
+	s.endHAProxy()
+	select {
+	case <-alive:
+		t.Error("a process that is not ours was ended")
+	default:
+	}
+	ours, gone := start(filepath.Join(s.dir, "haproxy.cfg"))
+	note(ours)
+	s.endHAProxy()
+	select {
+	case <-gone:
+	case <-time.After(30 * time.Second):
+		t.Error("HAProxy was left")
 	}
 }
 

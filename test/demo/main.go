@@ -1,6 +1,6 @@
 // Command demo shows nerve and synapse at work, on this host and on loopback
-// only: three web services, one nerve per pretended host, a registry, synapse
-// and HAProxy, all as real processes. It fails services and brings them back,
+// only: three web services, one nerve per pretended host, a registry, and synapse
+// with the HAProxy that it runs, all as real processes. It fails services and brings them back,
 // measures how fast HAProxy follows, and sends requests all the time to count
 // those that fail. `make run` starts it; ctrl-C ends it and removes everything.
 //

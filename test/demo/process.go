@@ -56,7 +56,7 @@ func (p *process) end(sig syscall.Signal) {
 	if p.cmd == nil {
 		return
 	}
-	_ = syscall.Kill(-p.cmd.Process.Pid, sig) // the group: HAProxy's workers too
+	_ = syscall.Kill(-p.cmd.Process.Pid, sig) // the group: what it has started too
 	select {
 	case <-p.gone:
 	case <-time.After(5 * time.Second):

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"text/template"
 	"time"
 )
@@ -38,8 +39,7 @@ type stage struct {
 	registryAddr   string
 	registryServer *process // nil for the file registry
 	registryReady  func() error
-	haproxy        *process
-	synapse        *process
+	synapse        *process // and the HAProxy that it runs
 	hosts          []*host
 
 	inRegistry   <-chan sighting
@@ -75,7 +75,7 @@ func newStage(dir string, o options) (*stage, error) {
 // requests are answered by all three hosts.
 func (s *stage) build(ctx context.Context) error {
 	steps := []func(context.Context) error{
-		s.startRegistry, s.startHosts, s.startHAProxy, s.startSynapse, s.watchAll, s.allInService,
+		s.startRegistry, s.startHosts, s.startSynapse, s.watchAll, s.allInService,
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -127,7 +127,7 @@ func (s *stage) startHosts(ctx context.Context) error {
 	return nil
 }
 
-func (s *stage) startHAProxy(ctx context.Context) error {
+func (s *stage) startSynapse(context.Context) error {
 	bin := os.Getenv("HAPROXY_BIN")
 	if bin == "" {
 		var err error
@@ -135,19 +135,7 @@ func (s *stage) startHAProxy(ctx context.Context) error {
 			return err
 		}
 	}
-	cfg, err := s.write("haproxy.cfg", "haproxy.cfg", nil)
-	if err != nil {
-		return err
-	}
-	s.haproxy = &process{name: "haproxy", dir: s.dir, argv: []string{bin, "-W", "-db", "-f", cfg}}
-	if err := s.haproxy.start(); err != nil {
-		return err
-	}
-	return s.haproxy.await(ctx, accepts("unix", s.socket()))
-}
-
-func (s *stage) startSynapse(context.Context) error {
-	cfg, err := s.write("synapse.conf.json", "synapse.conf.json", map[string]any{"Port": s.port})
+	cfg, err := s.write("synapse.conf.json", "synapse.conf.json", map[string]any{"Port": s.port, "HAProxy": bin})
 	if err != nil {
 		return err
 	}
@@ -184,9 +172,6 @@ func (s *stage) write(tmpl, file string, more map[string]any) (string, error) {
 		"RegistryDir": filepath.Join(s.dir, "registry"), "HAProxyConfig": filepath.Join(s.dir, "haproxy.cfg"),
 		"StateFile": filepath.Join(s.dir, "state.json"), "Socket": s.socket(),
 	}
-	if s.haproxy != nil {
-		values["HAProxyPID"] = s.haproxy.cmd.Process.Pid
-	}
 	maps.Copy(values, more)
 	t, err := template.New(tmpl+".tmpl").Option("missingkey=error").ParseFS(templates, "templates/"+tmpl+".tmpl")
 	if err != nil {
@@ -209,6 +194,27 @@ func (s *stage) strike() {
 	for _, p := range s.processes() {
 		p.stop()
 	}
+	s.endHAProxy()
+}
+
+// haproxyPID is the file in which synapse notes the HAProxy that it runs.
+func (s *stage) haproxyPID() string { return filepath.Join(s.dir, ".synapse", "haproxy", "pid") }
+
+// endHAProxy ends a HAProxy that outlives its synapse, as it should when that
+// one is killed. HAProxy has a group of its own.
+func (s *stage) endHAProxy() {
+	data, err := os.ReadFile(s.haproxyPID())
+	if err != nil {
+		return // it was never started
+	}
+	var pid int
+	if _, err := fmt.Sscan(string(data), &pid); err != nil || pid <= 1 {
+		return
+	}
+	words, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err == nil && bytes.Contains(words, []byte(s.dir)) { // not somebody else with an old number
+		_ = syscall.Kill(-pid, syscall.SIGKILL)
+	}
 }
 
 // processes returns what was started, in the order in which to end it.
@@ -217,7 +223,7 @@ func (s *stage) processes() []*process {
 	for _, h := range s.hosts {
 		all = append(all, h.nerve)
 	}
-	all = append(all, s.synapse, s.haproxy, s.registryServer)
+	all = append(all, s.synapse, s.registryServer)
 	for _, h := range s.hosts {
 		all = append(all, h.service)
 	}

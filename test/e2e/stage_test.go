@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		bin = dir
-		for _, program := range []string{"nerve", "synapse"} {
+		for _, program := range []string{"nerve", "synapse", "haproxy-watcher"} {
 			out, err := exec.Command("go", "build", "-race", "-o", filepath.Join(dir, program), "smartstack/cmd/"+program).CombinedOutput()
 			if err != nil {
 				fmt.Fprintf(os.Stderr, "building %s: %v\n%s", program, err, out)
@@ -193,6 +193,10 @@ type host struct {
 	port   int
 	server *httptest.Server
 	nerve  *servers.Process
+
+	release string // that the service answers with, behind its name; may be empty
+	service object // further keys of the service in nerve's file
+	top     object // and of that file
 }
 
 // newHost starts a service and its nerve.
@@ -226,8 +230,9 @@ func (h *host) startService() {
 	if err != nil {
 		h.stage.Fatal(err)
 	}
+	text := strings.TrimSpace(h.name + " " + h.release)
 	h.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, h.name)
+		_, _ = io.WriteString(w, text)
 	}))
 	_ = h.server.Listener.Close()
 	h.server.Listener = l

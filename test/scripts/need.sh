@@ -4,7 +4,9 @@
 #
 #   test/scripts/need.sh "make run" haproxy zookeeper
 #
-# The names: haproxy, zookeeper, etcd, race (a C compiler for go test -race).
+# The names: haproxy, zookeeper, etcd, redis, rabbitmq, mariadb, postgresql, chromium,
+# prometheus, ansible, compose, inotify, race
+# (a C compiler for go test -race).
 # Services that a package brings are neither started nor enabled: what we need
 # runs as our own processes.
 set -eu
@@ -14,7 +16,7 @@ shift
 
 # Packages of daemons live in /usr/sbin, which a normal user does not search.
 PATH=$PATH:/usr/sbin:/sbin
-units="haproxy.service etcd.service"
+units="haproxy.service etcd.service redis-server.service rabbitmq-server.service epmd.service epmd.socket postgresql.service prometheus.service prometheus-node-exporter.service prometheus-node-exporter-apt.timer prometheus-node-exporter-nvme.timer prometheus-node-exporter-smartmon.timer"
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
@@ -28,6 +30,35 @@ missing() {
 		;;
 	etcd)
 		has etcd || echo "etcd-server the etcd server"
+		;;
+	redis)
+		has redis-server || echo "redis-server the Redis server"
+		;;
+	rabbitmq)
+		[ -e /usr/lib/rabbitmq/bin/rabbitmq-server ] || echo "rabbitmq-server the RabbitMQ server"
+		;;
+	mariadb)
+		has mariadbd || echo "mariadb-server-core the MariaDB server"
+		;;
+	postgresql)
+		ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || echo "postgresql the PostgreSQL server"
+		;;
+	compose)
+		has docker-compose || docker compose version >/dev/null 2>&1 || echo "docker-compose it brings up the three hosts"
+		;;
+	inotify)
+		has inotifywait || echo "inotify-tools the published watcher of HAProxy's file uses it"
+		;;
+	chromium)
+		has chromium || echo "chromium the browser for tests of the page"
+		[ -d /usr/share/fonts/truetype/dejavu ] || echo "fonts-dejavu-core the browser's letters"
+		;;
+	prometheus)
+		has promtool || echo "prometheus the Prometheus server"
+		;;
+	ansible)
+		has ansible-playbook || echo "ansible the role in deploy/ansible"
+		has ansible-lint || echo "ansible-lint the role's style"
 		;;
 	race)
 		has gcc || echo "gcc go test -race"

@@ -4,7 +4,7 @@
 //	webservice -listen 127.0.0.1:8081 -name web-1 -state healthy
 //	curl http://127.0.0.1:8081/                      # hello from web-1
 //	curl http://127.0.0.1:8081/health                # what nerve asks
-//	curl -X POST http://127.0.0.1:8081/become/broken # healthy, slow, broken
+//	curl -X POST http://127.0.0.1:8081/become/broken # healthy, slow, leaving, broken
 package main
 
 import (
@@ -20,8 +20,9 @@ import (
 
 const (
 	healthy = "healthy"
-	slow    = "slow"   // every answer takes slowness
-	broken  = "broken" // every answer is 503
+	slow    = "slow"    // every answer takes slowness
+	leaving = "leaving" // only /health answers 503: no more requests, please
+	broken  = "broken"  // every answer is 503
 )
 
 const slowness = time.Second
@@ -29,7 +30,7 @@ const slowness = time.Second
 func main() {
 	listen := flag.String("listen", "127.0.0.1:0", "address to listen on")
 	name := flag.String("name", "web", "name to answer with")
-	state := flag.String("state", healthy, "healthy, slow or broken")
+	state := flag.String("state", healthy, "healthy, slow, leaving or broken")
 	flag.Parse()
 	s := &webService{name: *name}
 	err := s.become(*state)
@@ -47,8 +48,8 @@ type webService struct {
 }
 
 func (s *webService) become(state string) error {
-	if !slices.Contains([]string{healthy, slow, broken}, state) {
-		return errors.New("want the state healthy, slow or broken, not " + state)
+	if !slices.Contains([]string{healthy, slow, leaving, broken}, state) {
+		return errors.New("want the state healthy, slow, leaving or broken, not " + state)
 	}
 	s.state.Store(state)
 	return nil
@@ -62,11 +63,11 @@ func (s *webService) handler() http.Handler {
 		}
 	})
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
-		switch s.state.Load() {
-		case broken:
-			http.Error(w, s.name+" is broken", http.StatusServiceUnavailable)
+		switch state := s.state.Load(); {
+		case state == broken, state == leaving && r.URL.Path == "/health":
+			http.Error(w, fmt.Sprint(s.name, " is ", state), http.StatusServiceUnavailable)
 			return
-		case slow:
+		case state == slow:
 			select {
 			case <-time.After(slowness):
 			case <-r.Context().Done():
