@@ -8,8 +8,12 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-# grpcnotrace keeps html/template out of the binaries: docs/decisions/0007.
-GOFLAGS_RELEASE := -trimpath -tags grpcnotrace -ldflags "-s -w -X main.version=$(VERSION)"
+# grpcnotrace keeps html/template out of the binaries. synapse speaks HTTP/2 to
+# nobody but etcd, whose library has its own: docs/decisions/0007.
+comma := ,
+GO_RELEASE = CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -tags grpcnotrace
+# $(call release,PROGRAM,OUT) builds a program as it is released.
+release = $(GO_RELEASE)$(if $(filter synapse,$(1)),$(comma)nethttpomithttp2) -o $(2) ./cmd/$(1)
 SIZE_LIMIT_MB   := 20
 NEED := test/scripts/need.sh
 
@@ -32,7 +36,8 @@ help:
 .PHONY: build
 build:
 	@mkdir -p bin
-	CGO_ENABLED=0 go build $(GOFLAGS_RELEASE) -o bin/ ./cmd/nerve ./cmd/synapse
+	$(call release,nerve,bin/)
+	$(call release,synapse,bin/)
 
 #? run: Show the two at work: services that fail and come back, HAProxy following. REGISTRY=file (or zookeeper, etcd), ACTS=n, PORT=n
 .PHONY: run
@@ -40,13 +45,15 @@ run:
 	@$(NEED) "make run" haproxy $(filter zookeeper etcd,$(REGISTRY))
 	@echo "building nerve, synapse and the demonstration"
 	@mkdir -p bin
-	@CGO_ENABLED=0 go build $(GOFLAGS_RELEASE) -o bin/ ./cmd/nerve ./cmd/synapse ./test/demo ./test/demo/webservice
+	@$(call release,nerve,bin/)
+	@$(call release,synapse,bin/)
+	@$(GO_RELEASE) -o bin/ ./test/demo ./test/demo/webservice
 	@exec bin/demo -registry $(REGISTRY) -acts $(ACTS) -port $(PORT)
 
-#? test: Run every test against the real HAProxy, ZooKeeper and etcd, with the race detector.
+#? test: Run every test against the real servers (HAProxy, ZooKeeper, etcd, databases), with the race detector.
 .PHONY: test
 test:
-	@$(NEED) "make test" haproxy zookeeper etcd race || [ -z "$(CI)" ]
+	@$(NEED) "make test" haproxy zookeeper etcd inotify redis rabbitmq mariadb postgresql race || [ -z "$(CI)" ]
 	@go build -o bin/ ./test/tally
 	@$(if $(CI),REQUIRE_SERVERS=1 )bin/tally -race -timeout 10m ./...
 
@@ -56,17 +63,51 @@ test-haproxy3:
 	@bin=$$(test/scripts/haproxy-trixie.sh) || exit 1; echo "HAPROXY_BIN=$$bin"; \
 		HAPROXY_BIN=$$bin go test -race -count=1 -timeout 10m ./haproxy/...
 
-#? test-long: Play STEPS (10000) random changes and faults against HAProxy. SEED=n repeats a run, HAPROXY_BIN picks the HAProxy
+#? test-long: Play STEPS (10000) random changes and faults against HAProxy, kills at all points, and a churn of a minute. SEED=n repeats a run, HAPROXY_BIN picks the HAProxy
 .PHONY: test-long
 test-long:
 	@$(NEED) "make test-long" haproxy race
-	@STEPS=$(or $(STEPS),10000) SEED=$(SEED) go test -race -count=1 -v -timeout 3h -run 'TestChaos$$' ./haproxy
+	@STEPS=$(or $(STEPS),10000) CHURN=60s SEED=$(SEED) go test -race -count=1 -v -timeout 3h -run 'TestChaos$$|TestKilled|TestChurn|TestAHundred' ./haproxy
 
-#? test-docker: Run the Docker watcher against the real engine of this host, with small images that it makes and removes.
+#? test-docker: Run what needs a Docker engine: containers that come and go, for synapse and for nerve, the EC2 fake against moto, Clay.io's file untouched.
 .PHONY: test-docker
 test-docker:
 	@why=$$(test/scripts/engine.sh) || { echo "make test-docker needs a Docker engine on this host: $$why" >&2; exit 1; }
-	go test -race -count=1 -timeout 5m -tags docker ./watchers/docker
+	@docker/base-images.sh debian:trixie-slim >/dev/null
+	docker build -q -t smartstack-test-moto test/ec2fake/moto
+	docker build -q -t smartstack-test-clay -f test/e2e/clay.Dockerfile test/e2e
+	go test -race -count=1 -timeout 10m -tags docker ./watchers/docker ./test/ec2fake
+	go test -count=1 -timeout 10m -tags docker -run 'Untouched|Container|Docker' ./test/e2e
+
+#? base-images: See to the public images that ours are built from; made with debootstrap where no registry can be reached.
+.PHONY: base-images
+base-images:
+	@docker/base-images.sh
+
+#? test-page: Test the page in a real browser, and alerts and dashboard with a real Prometheus. SHOTS=dir keeps screenshots
+.PHONY: test-page
+test-page:
+	@$(NEED) "make test-page" haproxy chromium prometheus race
+	@REQUIRE_SERVERS=1 go test -race -count=1 -timeout 8m -tags page ./test/stories -args -shots "$(abspath $(SHOTS))"
+
+#? images: Build the images nerve, synapse, haproxy (with its watcher) and smartstack with this host's Docker engine.
+.PHONY: images
+images:
+	@docker/images.sh
+
+#? demo-cluster: Three hosts on this machine, in containers: kill one, cut one off, replace every sidecar, deploy; count failed requests.
+.PHONY: demo-cluster
+demo-cluster:
+	@docker info >/dev/null 2>&1 || { echo "make demo-cluster needs a Docker engine" >&2; exit 1; }
+	@$(NEED) "make demo-cluster" compose
+	@docker/cluster/run.sh demo
+
+#? test-cluster: The same with every fault: kills, pauses, partitions, slow networks, a full disk. ACTS="kill_host roll" picks some
+.PHONY: test-cluster
+test-cluster:
+	@why=$$(test/scripts/engine.sh) || { echo "make test-cluster needs a Docker engine on this host: $$why" >&2; exit 1; }
+	@$(NEED) "make test-cluster" compose
+	@docker/cluster/run.sh test $(filter-out 0,$(ACTS))
 
 #? lint: Check the style (golangci-lint, built once into .cache/) and known vulnerabilities.
 .PHONY: lint
@@ -101,6 +142,44 @@ size: build
 		bytes=$$(wc -c < bin/$$program); \
 		awk -v p=$$program -v b=$$bytes 'BEGIN { printf "%s: %.1f MB, at most $(SIZE_LIMIT_MB)\n", p, b / 1e6; exit b > $(SIZE_LIMIT_MB) * 1e6 }' || exit 1; \
 	done
+
+# Where `make manual` writes, and about which programs.
+MANUAL   ?= bin/manual
+PROGRAMS ?= $(patsubst cmd/%/main.go,%,$(wildcard cmd/*/main.go))
+
+#? manual: Write the manual pages and the completions for bash and zsh into bin/manual/.
+.PHONY: manual
+manual:
+	@mkdir -p $(MANUAL)/bin
+	@$(foreach p,$(PROGRAMS),$(call release,$(p),$(MANUAL)/bin/) &&) true
+	@for program in $(PROGRAMS); do \
+		page=docs/reference-$$program.md; [ -e $$page ] || page=; \
+		go run ./test/manual -out $(MANUAL) -reference "$$page" $(MANUAL)/bin/$$program || exit 1; \
+	done
+
+# For deploy/packages.sh: PROGRAM for this or another machine into OUT.
+.PHONY: program
+program:
+	@$(call release,$(PROGRAM),$(OUT))
+
+#? packages: Build a Debian package of each program into bin/packages/. ARCH=arm64 for the other machine
+.PHONY: packages
+packages:
+	@deploy/packages.sh $(if $(ARCH),-a $(ARCH))
+
+#? test-packages: Install, run, upgrade and remove the Debian packages in containers that act as hosts (needs a Docker engine).
+.PHONY: test-packages
+test-packages:
+	@why=$$(test/scripts/engine.sh) || { echo "make test-packages needs a Docker engine on this host: $$why" >&2; exit 1; }
+	go test -count=1 -timeout 15m -tags docker ./test/packages
+
+#? test-ansible: Run the Ansible role against containers that act as hosts (needs a Docker engine).
+.PHONY: test-ansible
+test-ansible:
+	@why=$$(test/scripts/engine.sh) || { echo "make test-ansible needs a Docker engine on this host: $$why" >&2; exit 1; }
+	@$(NEED) "make test-ansible" ansible
+	cd deploy/ansible && ansible-lint --offline
+	go test -count=1 -timeout 20m -v -tags docker ./test/ansible
 
 #? clean: Remove what was built (the tools in .cache/ stay).
 .PHONY: clean
