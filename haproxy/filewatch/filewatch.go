@@ -197,7 +197,7 @@ const maxLooks = 10
 // to be watched and nobody has written meanwhile: only then are the events
 // known that go with what was read.
 func (w *Watcher) look(ctx context.Context, deep bool) {
-	for i := range maxLooks {
+	for range maxLooks {
 		added := false
 		if w.notify != nil {
 			var paths []string
@@ -212,7 +212,7 @@ func (w *Watcher) look(ctx context.Context, deep bool) {
 		if was != "" && w.last.stamp.lead != "" && was != w.last.stamp.lead {
 			w.judge.heard(whole) // a link was swapped
 		}
-		if news := w.hear(); !news && !added || i == maxLooks-1 {
+		if news := w.hear(); !news && !added && !w.last.torn {
 			break
 		}
 	}

@@ -57,7 +57,10 @@ func (j *judge) read(r reading, now time.Time) {
 	if r.err != nil {
 		fault = r.err.Error()
 	}
-	if r.sum != j.now || fault != j.fault {
+	if r.torn {
+		j.closed = false
+	}
+	if r.sum != j.now || fault != j.fault || r.torn {
 		j.now, j.fault, j.since, j.sure = r.sum, fault, now, false
 	} else if j.open && now.Sub(j.since) >= openSettle {
 		j.open = false // it has forgotten to close it

@@ -20,6 +20,7 @@ func TestJudge(t *testing.T) {
 		at     int    // ms
 		heard  []kind // before the look
 		read   string // what is there; empty = it is empty
+		torn   bool
 		force  bool
 		load   bool // is expected
 		again  int  // ms; when to judge again; 0 = on news only
@@ -54,6 +55,11 @@ func TestJudge(t *testing.T) {
 		"what was closed is not what is there": {
 			{at: 0, heard: []kind{whole}, read: "a", load: true},
 			{at: 1000, read: "b", again: 1300},
+		},
+		"written to while it was read": {
+			{at: 0, heard: []kind{whole}, read: "a", torn: true, again: 300},
+			{at: 100, read: "a", torn: true, again: 400},
+			{at: 200, heard: []kind{whole}, read: "a", load: true},
 		},
 		"limited": {
 			{at: 0, heard: []kind{whole}, read: "a", load: true},
@@ -101,6 +107,7 @@ func TestJudge(t *testing.T) {
 				if s.read == "" {
 					r.err = errEmpty
 				}
+				r.torn = s.torn
 				j.forced = j.forced || s.force
 				j.read(r, at(s.at))
 				v := j.decide(at(s.at))

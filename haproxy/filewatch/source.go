@@ -33,6 +33,7 @@ type reading struct {
 	sum   [sha256.Size]byte
 	err   error // why there is nothing to use; text is nil then
 	alone bool  // the file has no name any more: only a mount keeps it
+	torn  bool  // somebody wrote while it was read
 }
 
 // stamp tells whether the file needs to be read again.
@@ -65,13 +66,15 @@ func (s source) look(last reading, always bool) reading {
 	if err != nil {
 		return reading{err: err}
 	}
-	if now == last.stamp && !always && last.err == nil {
+	if now == last.stamp && !always && last.err == nil && !last.torn {
 		return last
 	}
 	r := reading{stamp: now, alone: now.nlink == 0}
 	if r.text, r.err = readFile(path); r.err != nil {
 		return r
 	}
+	after, err := stampOf(path)
+	r.torn = err != nil || after != now || after.size != int64(len(r.text))
 	r.sum = sha256.Sum256(r.text)
 	if strings.TrimSpace(string(r.text)) == "" {
 		r.text, r.err = nil, errEmpty
