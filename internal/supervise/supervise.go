@@ -28,6 +28,7 @@ type Actor struct {
 	failed  func(err error, retry time.Duration)
 	current atomic.Pointer[context.CancelCauseFunc] // ends the run under way
 	restart chan struct{}                           // cuts a delay short
+	stopped atomic.Bool
 }
 
 // New returns an actor for run, which must return when its context ends. A nil
@@ -50,13 +51,21 @@ func (a *Actor) Restart() {
 	}
 }
 
-// Supervise runs the actor until ctx ends. It is called once.
+// Stop ends the current run, if there is one, and Supervise. It does not block
+// and may be called from any goroutine. A context for each of thousands of
+// actors would cost half a kilobyte each.
+func (a *Actor) Stop() {
+	a.stopped.Store(true)
+	a.Restart()
+}
+
+// Supervise runs the actor until ctx ends or Stop is called. It is called once.
 func (a *Actor) Supervise(ctx context.Context) {
 	delay := first
-	for ctx.Err() == nil {
+	for !a.over(ctx) {
 		started := time.Now()
 		err := a.once(ctx)
-		if ctx.Err() != nil {
+		if a.over(ctx) {
 			return
 		}
 		if errors.Is(err, errRestart) {
@@ -73,6 +82,8 @@ func (a *Actor) Supervise(ctx context.Context) {
 		a.pause(ctx, wait)
 	}
 }
+
+func (a *Actor) over(ctx context.Context) bool { return a.stopped.Load() || ctx.Err() != nil }
 
 // pause waits, until a restart is asked for or ctx ends. It is apart because
 // what a select needs would lie on the stack of every run.
@@ -98,6 +109,9 @@ func (a *Actor) once(parent context.Context) error {
 	select {
 	case <-a.restart: // asked for before this run began: this run is the answer
 	default:
+	}
+	if a.stopped.Load() { // which did not see this run
+		return errRestart
 	}
 	err := protect(ctx, a.run)
 	if errors.Is(context.Cause(ctx), errRestart) {

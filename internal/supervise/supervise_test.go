@@ -105,3 +105,30 @@ func TestRestartEndsTheRunAndSkipsTheDelay(t *testing.T) {
 		cancel()
 	})
 }
+
+func TestStopEndsTheRunOrTheDelay(t *testing.T) {
+	for name, run := range map[string]func(context.Context) error{
+		"the run":   func(ctx context.Context) error { <-ctx.Done(); return nil },
+		"the delay": func(context.Context) error { return errors.New("down") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				runs, failures, ended := 0, 0, make(chan struct{})
+				a := New(func(ctx context.Context) error { runs++; return run(ctx) }, func(error, time.Duration) { failures++ })
+				go func() { defer close(ended); a.Supervise(t.Context()) }()
+				synctest.Wait()
+				began, before := time.Now(), failures
+				a.Stop()
+				<-ended
+				if runs != 1 || failures != before || !time.Now().Equal(began) {
+					t.Errorf("%d runs, %d failures after the stop, %v later", runs, failures-before, time.Since(began))
+				}
+			})
+		})
+	}
+	t.Run("before the start", func(t *testing.T) {
+		a := New(func(context.Context) error { t.Error("it runs"); return nil }, nil)
+		a.Stop()
+		a.Supervise(t.Context())
+	})
+}

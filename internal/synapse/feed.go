@@ -44,23 +44,21 @@ type feed struct {
 	actor   *supervise.Actor
 	runs    atomic.Uint64
 	spoke   atomic.Bool // something was said
-	cancel  context.CancelFunc
 	stopped chan struct{}
 }
 
-// startFeed runs the watcher of d's source until stop is called.
+// startFeed runs the watcher of d's source until stop is called or the Hub ends.
 func (h *Hub) startFeed(d Definition, log *slog.Logger) *feed {
-	ctx, cancel := context.WithCancel(h.ctx)
 	f := &feed{
 		source: d.Source, service: d.Name, statsd: h.config.Statsd,
-		updates: mailbox.New[said](h.wake), health: mailbox.New[health](h.wake), cancel: cancel, stopped: make(chan struct{}),
+		updates: mailbox.New[said](h.wake), health: mailbox.New[health](h.wake), stopped: make(chan struct{}),
 	}
 	f.actor = supervise.New(f.run, func(err error, retry time.Duration) {
 		log.Warn("the source cannot be followed: its backends stay as they are", "err", err, "retry", retry.Round(time.Millisecond))
 		f.tellStart(err)
 		f.health.Put(health{err: err, at: time.Now()})
 	})
-	go f.follow(ctx)
+	go f.follow(h.ctx)
 	return f
 }
 
@@ -91,4 +89,4 @@ func (f *feed) reread() uint64 {
 }
 
 // stop asks the watcher to end and does not wait for it.
-func (f *feed) stop() { f.cancel() }
+func (f *feed) stop() { f.actor.Stop() }
