@@ -70,6 +70,7 @@ func TestFileChangedByHandWhileSynapseIsAway(t *testing.T) {
 	if s := st.out.Status(); s.Reloads != 0 || !strings.Contains(st.read(), "server x_") {
 		t.Errorf("status %+v", s)
 	}
+	st.open() // and the next synapse must not take it for its own
 	st.want(0, 1)
 	applied()
 	if got := st.read(); strings.Contains(got, "server x_") {

@@ -145,7 +145,7 @@ func (m *memory) wrote(done published, file *content, want Model, rev uint64, ca
 // have not spoken; and when they have and nothing had to be written, nothing had
 // changed.
 func (m *memory) putForeign(wrote bool, file *content, want Model, now time.Time) {
-	carried := slices.ContainsFunc(want.Sections, func(s *Section) bool { return s.Carried })
+	carried := want.carries()
 	if m.foreign = carried && now.Before(m.strange); m.foreign || m.strange.IsZero() {
 		return
 	}

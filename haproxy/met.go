@@ -20,6 +20,7 @@ type Met struct {
 	told       map[ServerRef]string // lines of an earlier synapse that died, or was just ended
 	frontends  map[string]bool
 	algorithms map[string]string // of balance, by backend
+	otherIDs   bool              // servers do not have the ids of the file, and nobody has told them so
 }
 
 // meet asks a process that was not met before for what show servers state does
@@ -73,6 +74,9 @@ func (p *process) doubt(m *Met, want Model, loaded func(string) []byte) {
 				continue
 			}
 			told, known := p.known.lines[ref]
+			if !known && otherID(file.servers[w.Name], is) {
+				m.otherIDs = true
+			}
 			if !known && file.servers[w.Name] == "" || known && oddServer(view, told, is, m.stats[ref]) != "" {
 				p.known.note(ref, unsureLine)
 			}
@@ -142,7 +146,8 @@ func (m *Met) oddBackend(name string, view *backendView, file stanza, started bo
 	}
 	for _, server := range file.names {
 		is, line := running[server], file.servers[server]
-		if told := m.told[ServerRef{Backend: name, Server: server}]; told != "" {
+		told := m.told[ServerRef{Backend: name, Server: server}]
+		if told != "" {
 			line = told
 		}
 		switch {
@@ -151,14 +156,21 @@ func (m *Met) oddBackend(name string, view *backendView, file stanza, started bo
 		case is == nil, line == unsureLine:
 			continue
 		}
-		if id := idWords(file.servers[server]); started && len(id) == 1 && id[0] != strconv.Itoa(is.ID) {
-			return fmt.Sprintf("server %s/%s has id %d, in the file %s", name, server, is.ID, id[0])
+		if (started || told == "") && otherID(file.servers[server], is) {
+			return fmt.Sprintf("server %s/%s has id %d, in the file %s", name, server, is.ID, idWords(file.servers[server])[0])
 		}
 		if odd := oddServer(view, line, is, m.stats[ServerRef{Backend: name, Server: server}]); odd != "" {
 			return fmt.Sprintf("server %s/%s %s", name, server, odd)
 		}
 	}
 	return ""
+}
+
+// otherID reports whether a server runs with another id than its line has, and
+// not with one that HAProxy has chosen for somebody who added it by hand.
+func otherID(line string, is *socket.ServerState) bool {
+	id := idWords(line)
+	return len(id) == 1 && !is.AutoID && id[0] != strconv.Itoa(is.ID)
 }
 
 // plainAlgorithms are those that every version of HAProxy shows by the word

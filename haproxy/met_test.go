@@ -37,7 +37,11 @@ func TestSignsOfAnotherFile(t *testing.T) {
 		{"a balance that it does not name", func(m *Met) { m.algorithms["web"] = "unknown" }, "", ""},
 		{"one server less", func(m *Met) { m.Backends["web"] = m.Backends["web"][:1] }, "web/b of the file is missing", ""},
 		{"one server more", func(m *Met) { m.Backends["web"] = append(m.Backends["web"], up("c", "127.0.0.1:3", 3)) }, "web/c is not in the file", ""},
-		{"id", func(m *Met) { m.Backends["web"][1].ID = 7 }, "web/b has id 7, in the file 2", ""},
+		{"id", func(m *Met) { m.Backends["web"][1].ID = 7 }, "web/b has id 7, in the file 2", "web/b has id 7, in the file 2"},
+		{"id that an earlier synapse gave", func(m *Met) {
+			m.Backends["web"][1].ID = 7
+			m.told = map[ServerRef]string{{"web", "b"}: "server b 127.0.0.1:2 id 7 backup weight 3"}
+		}, "web/b has id 7, in the file 2", ""},
 		{"check", func(m *Met) { m.Backends["web"][0].Checked = false }, "web/a is not what the file says: check", "web/a is not what the file says: check"},
 		{"backup", func(m *Met) { m.stats = map[ServerRef]socket.Stat{{"web", "a"}: {MaxConn: "5"}} }, "backup", "backup"},
 		{"maxconn", func(m *Met) { m.stats[ServerRef{"web", "a"}] = socket.Stat{MaxConn: "6"} }, `maxconn "6", in the file "5"`, `maxconn "6"`},

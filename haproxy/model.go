@@ -120,6 +120,11 @@ type Model struct {
 	Warnings       []Warning  // of the parts that belong to no service
 }
 
+// carries reports whether part of m is what a file said before.
+func (m Model) carries() bool {
+	return slices.ContainsFunc(m.Sections, func(s *Section) bool { return s.Carried })
+}
+
 // Render returns the whole file. It holds no time stamp and ends in a line
 // feed, without which HAProxy refuses the last line.
 func (m Model) Render() []byte {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,6 +69,45 @@ func TestHAProxyComesBackWithAnOldFile(t *testing.T) {
 			st.wantMembers(2, 3)
 		})
 	}
+}
+
+// The ids of a file that HAProxy has not loaded are no reason to replace servers
+// one by one: a reload makes sure, and nothing leaves rotation.
+func TestHAProxyRunsWithOtherIDsThanTheFileHas(t *testing.T) {
+	st := newStory(t, 2)
+	st.options.DoSocket = true
+	st.open()
+	st.want(0, 1)
+	servers.Eventually(t, func() error {
+		st.apply(st.now)
+		if s := st.out.Status(); s.Written != st.rev || s.Reloads == 0 {
+			return fmt.Errorf("%+v", s)
+		}
+		return nil
+	})
+	st.close()
+	link, other := filepath.Join(st.dir, "link"), filepath.Join(st.dir, "other")
+	if err := os.WriteFile(other, []byte(strings.NewReplacer(" id 1 ", " id 11 ", " id 2 ", " id 12 ").Replace(st.read())), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	pointTo(t, link, other)
+	st.haproxy = servers.HAProxy(t, link, st.addr)
+	pointTo(t, link, st.file)
+	st.log.Reset()
+	st.options.ReloadCommand = fmt.Sprintf("kill -USR2 %d", st.haproxy.PID())
+	st.open()
+	st.want(0, 1)
+	servers.Eventually(t, func() error {
+		st.apply(st.now)
+		if s := st.out.Status(); s.Reloads != 1 || s.Applied != st.rev || len(s.Waiting)+len(s.Faults) > 0 {
+			return fmt.Errorf("%+v", s)
+		}
+		return nil
+	})
+	if log := st.log.String(); strings.Contains(log, "replace") || !strings.Contains(log, "in the file ") {
+		t.Errorf("the log:\n%s", log)
+	}
+	st.wantMembers(0, 1)
 }
 
 // wantMembers fails the test when the file has other members.

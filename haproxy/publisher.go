@@ -145,7 +145,8 @@ func (p *publisher) put(ctx context.Context, want Model, now time.Time, commit f
 	p.hook.at(atChecked)
 	done := published{model: m, holds: p.held(), struck: p.struck}
 	if staged == nil {
-		if p.ours != p.seen {
+		// What is carried over from the file proves nothing about it.
+		if p.ours != p.seen && !m.carries() {
 			p.target.setOurs(p.seen)
 			p.ours = p.seen
 		}

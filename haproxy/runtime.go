@@ -205,6 +205,12 @@ func (r *Runtime) sync(ctx context.Context, p *process, want Model, loaded func(
 			p.info = socket.Info{} // it is still to be met
 		}
 	}
+	if err == nil && fresh && res.Met[len(res.Met)-1].otherIDs {
+		// First it must be clear which file it has loaded: servers that need
+		// not change are not replaced for the sake of their ids.
+		p.nextCompare, p.doubted = time.Time{}, true
+		return nil
+	}
 	if err != nil {
 		p.nextCompare, p.doubted = time.Time{}, true
 		return err
