@@ -28,9 +28,13 @@ type Composer struct {
 	options  Options
 	seeded   mersenne
 	entries  map[string]*entry
+	expiring map[string]*entry // those with a remembered server
 	names    names
 	preamble []byte
 	stanzas  map[string]Stanza // of the previous file, by title, while some service may need them
+
+	services []*service.Service // of the last snapshot
+	sections []*Section         // what was made from each of them; nil = nothing
 
 	sharedTop []string // the sifted top-level lines of the shared frontend
 	warnings  []Warning
@@ -75,6 +79,7 @@ func NewComposer(o Options, services []ServiceConfig, host string) *Composer {
 		options:  o,
 		seeded:   newMersenne(seed),
 		entries:  make(map[string]*entry, len(services)),
+		expiring: map[string]*entry{},
 		preamble: preamble(&o),
 		stanzas:  map[string]Stanza{},
 	}
@@ -129,24 +134,13 @@ func (c *Composer) previousBackend(e *entry) string {
 // Compose returns the model of s. Only services that changed, or whose
 // remembered servers are to be forgotten by now, are done again.
 func (c *Composer) Compose(s service.Snapshot, now time.Time) Model {
+	if !c.patch(s, now) {
+		c.remake(s, now)
+	}
 	m := Model{
 		Preamble: c.preamble,
-		Sections: make([]*Section, 0, len(s.Services)),
+		Sections: slices.DeleteFunc(slices.Clone(c.sections), func(s *Section) bool { return s == nil }),
 		Warnings: c.warnings,
-	}
-	for _, svc := range s.Services {
-		e := c.entries[svc.Name]
-		if e == nil {
-			e = &entry{spec: ServiceConfig{Name: svc.Name}}
-			c.entries[svc.Name] = e
-		}
-		if e.service != svc || !e.expires.IsZero() && !now.Before(e.expires) {
-			e.section = c.section(e, svc, now)
-			e.service = svc
-		}
-		if e.section != nil {
-			m.Sections = append(m.Sections, e.section)
-		}
 	}
 	if c.options.SharedFrontend != nil {
 		m.SharedFrontend = c.sharedFrontend(m.Sections)
@@ -155,6 +149,54 @@ func (c *Composer) Compose(s service.Snapshot, now time.Time) Model {
 		c.stanzas = nil
 	}
 	return m
+}
+
+// remake goes through all services.
+func (c *Composer) remake(s service.Snapshot, now time.Time) {
+	c.services, c.sections = s.Services, make([]*Section, len(s.Services))
+	for i, svc := range s.Services {
+		c.sections[i] = c.sectionOf(svc, now)
+	}
+}
+
+// patch is remake where nothing but a few services has changed, which then are
+// all that it looks at. It reports whether that is so.
+func (c *Composer) patch(s service.Snapshot, now time.Time) bool {
+	if next := c.NextExpiry(); len(s.Services) != len(c.services) || !next.IsZero() && !now.Before(next) {
+		return false
+	}
+	var at []int
+	for i, svc := range s.Services {
+		if svc == c.services[i] {
+			continue
+		}
+		if svc.Name != c.services[i].Name {
+			return false
+		}
+		at = append(at, i)
+	}
+	for _, i := range at {
+		c.sections[i] = c.sectionOf(s.Services[i], now)
+	}
+	c.services = s.Services
+	return true
+}
+
+// sectionOf returns the service's section, made again if it must be.
+func (c *Composer) sectionOf(svc *service.Service, now time.Time) *Section {
+	e := c.entries[svc.Name]
+	if e == nil {
+		e = &entry{spec: ServiceConfig{Name: svc.Name}}
+		c.entries[svc.Name] = e
+	}
+	if e.service == svc && (e.expires.IsZero() || now.Before(e.expires)) {
+		return e.section
+	}
+	e.section, e.service = c.section(e, svc, now), svc
+	if delete(c.expiring, svc.Name); !e.expires.IsZero() {
+		c.expiring[svc.Name] = e
+	}
+	return e.section
 }
 
 // mayCarry reports whether there is a service of which nothing is known yet.
@@ -171,8 +213,8 @@ func (c *Composer) mayCarry() bool {
 // came, because a remembered server is to be forgotten; zero = not at all.
 func (c *Composer) NextExpiry() time.Time {
 	var next time.Time
-	for _, e := range c.entries {
-		if !e.expires.IsZero() && (next.IsZero() || e.expires.Before(next)) {
+	for _, e := range c.expiring {
+		if next.IsZero() || e.expires.Before(next) {
 			next = e.expires
 		}
 	}

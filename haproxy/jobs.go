@@ -82,7 +82,7 @@ func (m *memory) finish() {
 
 // writeJob puts the wanted model into the file.
 func (m *memory) writeJob() func(context.Context) func(*memory) {
-	p, want, rev, loaded := m.publisher, m.whole, m.snapshot.Rev, m.loaded
+	p, want, rev, loaded, before := m.publisher, m.whole, m.snapshot.Rev, m.loaded, m.file
 	reloads := m.options.DoReloads
 	return func(ctx context.Context) func(*memory) {
 		done := p.publish(ctx, want, time.Now(), func(next Model) (due bool) {
@@ -92,7 +92,7 @@ func (m *memory) writeJob() func(context.Context) func(*memory) {
 			return due
 		})
 		canceled := ctx.Err() != nil
-		file := contentOf(done.model)
+		file := contentOf(done.model, before)
 		return func(m *memory) { m.wrote(done, &file, want, rev, canceled, time.Now()) }
 	}
 }
@@ -218,7 +218,7 @@ func (m *memory) isAhead() func(service string) bool {
 		return nil
 	}
 	ahead := map[string]bool{}
-	for _, s := range m.want.Sections {
+	for _, s := range changedSections(m.file.sections, m.want.Sections) {
 		file, inFile := m.file.stanzas[s.Service]
 		if text, ok := m.loaded.stanzas[s.Service]; ok && inFile && !sameText(text, file) && sameText(text, s.Text) {
 			ahead[s.Service] = true

@@ -247,7 +247,7 @@ func (m *memory) compose(s service.Snapshot, now time.Time) {
 		m.learnLoaded()
 	}
 	if !m.options.DoWrites {
-		file := contentOf(m.want)
+		file := contentOf(m.want, m.file)
 		m.file, m.fileRev = &file, s.Rev
 		m.stale = false
 	}
@@ -275,13 +275,14 @@ func (m *memory) warn(want Model) {
 	if m.whole.Sections == nil {
 		log(want.Warnings)
 	}
+	changed := changedSections(m.whole.Sections, want.Sections)
 	known := make(map[string][]Warning)
-	for _, s := range m.whole.Sections {
-		if len(s.Warnings) > 0 {
+	if len(changed) > 0 {
+		for _, s := range changedSections(want.Sections, m.whole.Sections) {
 			known[s.Service] = s.Warnings
 		}
 	}
-	for _, s := range want.Sections {
+	for _, s := range changed {
 		if !slices.Equal(known[s.Service], s.Warnings) {
 			log(s.Warnings)
 		}

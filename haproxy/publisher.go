@@ -150,7 +150,10 @@ func (p *publisher) put(ctx context.Context, want Model, now time.Time, commit f
 			p.target.setOurs(p.seen)
 			p.ours = p.seen
 		}
-		p.accept(m)
+		p.accept(m, p.says)
+		if p.says != nil {
+			p.says = &m
+		}
 		return done
 	}
 	done.due = commit(m)
@@ -162,8 +165,8 @@ func (p *publisher) put(ctx context.Context, want Model, now time.Time, commit f
 	}
 	p.ours = p.seen
 	p.hook.at(atLive)
+	p.accept(m, p.says)
 	p.says, p.text = &m, nil
-	p.accept(m)
 	done.wrote = true
 	return done
 }
@@ -263,12 +266,17 @@ func (p *publisher) hold(want Model, b blamed) bool {
 	return true
 }
 
-// accept remembers m as what the file says.
-func (p *publisher) accept(m Model) {
-	if len(p.accepted) != len(m.Sections) || slices.ContainsFunc(m.Sections, func(s *Section) bool { return p.accepted[s.Service] == nil }) {
-		p.accepted = make(map[string]*Section, len(m.Sections)) // other services
+// accept remembers m as what the file says. was is what it said before, as far as
+// that is what we wrote; nil = it is not.
+func (p *publisher) accept(m Model, was *Model) {
+	changed := m.Sections
+	if was != nil {
+		changed = changedSections(was.Sections, m.Sections)
 	}
-	for _, s := range m.Sections {
+	if len(changed) == len(m.Sections) {
+		p.accepted = make(map[string]*Section, len(m.Sections)) // maybe of other services
+	}
+	for _, s := range changed {
 		p.accepted[s.Service] = s
 	}
 	p.preamble, p.shared = m.Preamble, m.SharedFrontend

@@ -10,34 +10,6 @@ import (
 // shownServers is how many servers one reason names.
 const shownServers = 3
 
-// content is what a configuration file says, by who says it. Contents are
-// compared without comments and blank lines.
-type content struct {
-	preamble []byte
-	stanzas  map[string][]byte // the frontend and backend of each service
-	shared   []byte
-}
-
-// contentOf returns what the rendered m says.
-func contentOf(m Model) content {
-	c := content{preamble: m.Preamble, shared: m.SharedFrontend, stanzas: make(map[string][]byte, len(m.Sections))}
-	for _, s := range m.Sections {
-		c.stanzas[s.Service] = s.Text
-	}
-	return c
-}
-
-// differs reports whether HAProxy would notice a difference between c and m.
-func (c *content) differs(m Model) bool {
-	if len(c.stanzas) != len(m.Sections) || !sameLines(c.preamble, m.Preamble) || !sameLines(c.shared, m.SharedFrontend) {
-		return true
-	}
-	return slices.ContainsFunc(m.Sections, func(s *Section) bool {
-		text, there := c.stanzas[s.Service]
-		return !there || stanzaChange(text, s.Text) != ""
-	})
-}
-
 // reasons says, one sentence per service, why a HAProxy that has loaded the
 // old content does not run the new one. nil means that there is no difference
 // that HAProxy would notice. Services that are in both are left out where skip
@@ -47,22 +19,11 @@ func reasons(old, now content, skip func(service string) bool) []string {
 	if !sameLines(old.preamble, now.preamble) {
 		list = append(list, "global, defaults or extra sections changed")
 	}
-	var names []string
-	for name, after := range now.stanzas {
-		if before, was := old.stanzas[name]; !was || !bytes.Equal(before, after) && (skip == nil || !skip(name)) {
-			names = append(names, name)
-		}
-	}
-	for name := range old.stanzas {
-		if _, still := now.stanzas[name]; !still {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range unlike(&old, &now) {
 		before, was := old.stanzas[name]
 		after, is := now.stanzas[name]
 		switch {
+		case was && is && skip != nil && skip(name):
 		case !was:
 			list = append(list, "service "+name+": added")
 		case !is:

@@ -68,12 +68,7 @@ func (m *memory) synced() bool {
 	if m.sync == nil || m.loaded == nil {
 		return false
 	}
-	for _, s := range m.want.Sections {
-		if !sameText(m.loaded.stanzas[s.Service], s.Text) {
-			return false
-		}
-	}
-	return true
+	return m.loaded.says(m.want.Sections)
 }
 
 // faults logs what does not work once, when it begins, when it is something

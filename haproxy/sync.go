@@ -159,22 +159,41 @@ func (m *memory) noteSynced() {
 	if m.loaded == nil {
 		return
 	}
-	var stanzas map[string][]byte
-	for _, s := range m.want.Sections {
-		was, there := m.loaded.stanzas[s.Service]
-		if !there || sameText(was, s.Text) || m.refusals[s.Service] != "" || !sameStructure(was, s.Text) {
-			continue
-		}
-		if stanzas == nil {
-			stanzas = maps.Clone(m.loaded.stanzas)
-		}
-		stanzas[s.Service] = s.Text
+	at, alike := apart(m.loaded.sections, m.want.Sections)
+	if alike && len(at) == 0 {
+		return
 	}
-	if stanzas != nil {
-		m.loaded = &content{preamble: m.loaded.preamble, stanzas: stanzas, shared: m.loaded.shared}
-		m.syncedTo = m.loaded
+	var next *content
+	edit := func() *content {
+		if next == nil {
+			next = m.loaded.clone()
+		}
+		return next
+	}
+	all := len(m.loaded.stanzas) == len(m.want.Sections)
+	for i, s := range m.want.Sections {
+		if alike {
+			if len(at) == 0 || at[0] != i {
+				continue
+			}
+			at = at[1:]
+		}
+		was, there := m.loaded.stanzas[s.Service]
+		switch {
+		case !there, !sameText(was, s.Text) && (m.refusals[s.Service] != "" || !sameStructure(was, s.Text)):
+			all = false
+			continue
+		case !sameText(was, s.Text):
+			edit().stanzas[s.Service] = s.Text
+		}
+		if alike {
+			edit().sections[i] = s
+		}
+	}
+	if !alike && all {
+		edit().sections = m.want.Sections
+	}
+	if next != nil {
+		m.loaded, m.syncedTo = next, next
 	}
 }
-
-// sameText is a comparison that costs nothing for what has not changed.
-func sameText(a, b []byte) bool { return string(a) == string(b) }
