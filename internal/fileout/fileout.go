@@ -13,9 +13,9 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,9 +44,10 @@ type Output struct {
 	burst    int // files that one Apply may write; 0 = any number
 	log      *slog.Logger
 
-	root    *os.Root
-	written map[string]*service.Service // what each file shows
-	tidied  map[string]bool             // the files that were there when the others were removed; nil = they were not
+	root     *os.Root
+	services []*service.Service // of the last snapshot
+	shown    []*service.Service // what the file of each shows; nil = there may be none
+	tidied   bool               // nobody else has a file
 }
 
 // New makes the output for other programs' use. disabled names the services
@@ -54,7 +55,7 @@ type Output struct {
 func New(o Options, disabled map[string]bool, log *slog.Logger) *Output {
 	return &Output{
 		name: "file_output", dir: o.OutputDirectory, disabled: disabled, encode: encodeBackends, log: log,
-		options: atomicfile.Options{NoSync: true}, written: map[string]*service.Service{},
+		options: atomicfile.Options{NoSync: true},
 	}
 }
 
@@ -63,7 +64,7 @@ func New(o Options, disabled map[string]bool, log *slog.Logger) *Output {
 func NewLastKnown(dir string, log *slog.Logger) *Output {
 	return &Output{
 		name: "last_known", dir: dir, encode: encodeKnown, log: log,
-		options: atomicfile.Options{NoSync: true}, burst: knownBurst, written: map[string]*service.Service{},
+		options: atomicfile.Options{NoSync: true}, burst: knownBurst,
 	}
 }
 
@@ -85,15 +86,14 @@ func (o *Output) Apply(_ context.Context, s service.Snapshot) (again time.Durati
 	if err := o.open(); err != nil {
 		return 0, err
 	}
+	o.arrange(s.Services)
 	var errs []error
 	visits := 0
-	wanted := make(map[string]bool, len(s.Services))
-	for _, svc := range s.Services {
-		if o.disabled[svc.Name] {
+	for i, svc := range s.Services {
+		if o.shown[i] == svc {
 			continue
 		}
-		wanted[fileName(svc.Name)] = true
-		if o.written[svc.Name] == svc || svc.Origin == service.Unknown {
+		if o.disabled[svc.Name] || svc.Origin == service.Unknown {
 			continue // an unknown service keeps the file that it has
 		}
 		if visits++; o.burst > 0 && visits > o.burst {
@@ -103,18 +103,35 @@ func (o *Output) Apply(_ context.Context, s service.Snapshot) (again time.Durati
 			errs = append(errs, err)
 			continue
 		}
-		o.written[svc.Name] = svc
+		o.shown[i] = svc
 	}
-	if !maps.Equal(wanted, o.tidied) {
-		if err := o.removeOthers(wanted); err != nil {
+	if !o.tidied {
+		if err := o.removeOthers(); err != nil {
 			return 0, errors.Join(append(errs, err)...)
 		}
-		o.tidied = wanted
+		o.tidied = true
 	}
 	if o.burst > 0 && visits > o.burst {
 		again = knownPause
 	}
 	return again, errors.Join(errs...)
+}
+
+// arrange makes services those that have files. As long as they are the same
+// ones, a change costs one file and no more.
+func (o *Output) arrange(services []*service.Service) {
+	same := slices.EqualFunc(o.services, services, func(a, b *service.Service) bool { return a == b || a.Name == b.Name })
+	if !same {
+		was := make(map[string]*service.Service, len(o.services))
+		for i, svc := range o.services {
+			was[svc.Name] = o.shown[i]
+		}
+		o.shown, o.tidied = make([]*service.Service, len(services)), false
+		for i, svc := range services {
+			o.shown[i] = was[svc.Name]
+		}
+	}
+	o.services = services
 }
 
 // open makes and opens the directory. A directory that was removed or replaced
@@ -128,8 +145,8 @@ func (o *Output) open() error {
 		}
 		_ = o.root.Close()
 		o.root = nil
-		clear(o.written)
-		o.tidied = nil
+		clear(o.shown)
+		o.tidied = false
 	}
 	if err := os.MkdirAll(o.dir, 0o755); err != nil {
 		return fmt.Errorf("%s directory: %w", o.name, err)
@@ -158,8 +175,14 @@ func (o *Output) write(svc *service.Service) error {
 	return nil
 }
 
-// removeOthers deletes the *.json files of services that are not wanted.
-func (o *Output) removeOthers(wanted map[string]bool) error {
+// removeOthers deletes the *.json files that are no service's.
+func (o *Output) removeOthers() error {
+	wanted := make(map[string]bool, len(o.services))
+	for _, svc := range o.services {
+		if !o.disabled[svc.Name] {
+			wanted[fileName(svc.Name)] = true
+		}
+	}
 	entries, err := fs.ReadDir(o.root.FS(), ".")
 	if err != nil {
 		return fmt.Errorf("%s directory: %w", o.name, err)
@@ -173,11 +196,6 @@ func (o *Output) removeOthers(wanted map[string]bool) error {
 		o.log.Info("removing the file of a service that is not configured", "file", filepath.Join(o.dir, name))
 		if err := o.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("%s: %w", o.name, err))
-		}
-	}
-	for name := range o.written {
-		if !wanted[fileName(name)] {
-			delete(o.written, name)
 		}
 	}
 	return errors.Join(errs...)

@@ -22,7 +22,8 @@ type Latest[T any] struct {
 // NewWake makes a channel that remembers one unread wake-up.
 func NewWake() chan struct{} { return make(chan struct{}, 1) }
 
-// New makes an empty slot whose writers knock on wake.
+// New makes an empty slot whose writers knock on wake; nil = the reader hears of
+// what is in it in another way.
 func New[T any](wake chan struct{}) *Latest[T] { return &Latest[T]{wake: wake} }
 
 // Put stores v in place of whatever was unread, and wakes the reader. It never

@@ -41,6 +41,8 @@ type feed struct {
 	statsd  *telemetry.Statsd
 	updates *mailbox.Latest[said]
 	health  *mailbox.Latest[health]
+	bell    *bell
+	ringing atomic.Bool // it is in the bell's list
 	actor   *supervise.Actor
 	runs    atomic.Uint64
 	spoke   atomic.Bool // something was said
@@ -51,12 +53,13 @@ type feed struct {
 func (h *Hub) startFeed(d Definition, log *slog.Logger) *feed {
 	f := &feed{
 		source: d.Source, service: d.Name, statsd: h.config.Statsd,
-		updates: mailbox.New[said](h.wake), health: mailbox.New[health](h.wake), stopped: make(chan struct{}),
+		updates: mailbox.New[said](nil), health: mailbox.New[health](nil), bell: h.bell, stopped: make(chan struct{}),
 	}
 	f.actor = supervise.New(f.run, func(err error, retry time.Duration) {
 		log.Warn("the source cannot be followed: its backends stay as they are", "err", err, "retry", retry.Round(time.Millisecond))
 		f.tellStart(err)
 		f.health.Put(health{err: err, at: time.Now()})
+		f.bell.ring(f)
 	})
 	go f.follow(h.ctx)
 	return f
@@ -77,6 +80,7 @@ func (f *feed) run(ctx context.Context) error {
 		f.tellStart(nil)
 		f.updates.Put(said{update: u, run: run, at: now})
 		f.health.Put(health{at: now})
+		f.bell.ring(f)
 	})
 }
 

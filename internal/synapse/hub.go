@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"smartstack/internal/mailbox"
 	"smartstack/internal/service"
 	"smartstack/internal/telemetry"
 )
@@ -45,7 +45,7 @@ type Config struct {
 // Hub owns the current state of all services. Make it with New.
 type Hub struct {
 	log       *slog.Logger
-	wake      chan struct{}
+	bell      *bell
 	configs   chan Config
 	questions chan question
 	latest    atomic.Pointer[service.Snapshot]
@@ -55,6 +55,11 @@ type Hub struct {
 	began    time.Time
 	config   Config
 	services map[string]*tracked
+	order    []*tracked         // as in config
+	shown    []*service.Service // what the last snapshot has of each in order; nil = nothing
+	fresh    []*tracked         // look different than in shown
+	arranged bool               // shown is of order
+	timed    map[*tracked]bool  // have a time at which they are to be looked at
 	runners  []*runner
 	open     bool // the first snapshot has been handed out
 	dirty    bool
@@ -65,8 +70,8 @@ type Hub struct {
 // New makes a hub for c. It starts nothing.
 func New(c Config, log *slog.Logger) *Hub {
 	return &Hub{
-		log: log, config: c, wake: mailbox.NewWake(), configs: make(chan Config), questions: make(chan question),
-		services: map[string]*tracked{},
+		log: log, config: c, bell: newBell(), configs: make(chan Config), questions: make(chan question),
+		services: map[string]*tracked{}, timed: map[*tracked]bool{},
 	}
 }
 
@@ -112,11 +117,11 @@ func (h *Hub) Run(ctx context.Context) error {
 		timer.Reset(h.untilDeadline())
 		select {
 		case <-ctx.Done():
-		case <-h.wake:
+		case <-h.bell.wake:
 			h.hear()
 		case <-timer.C:
 			h.hear()
-			h.settleLate()
+			h.lookAtTimes()
 		case c := <-h.configs:
 			h.configure(c)
 		case q := <-h.questions:
@@ -129,14 +134,20 @@ func (h *Hub) Run(ctx context.Context) error {
 	return nil
 }
 
-// hear collects what the watchers have said.
+// hear collects what the watchers have said, from those that have said anything.
 func (h *Hub) hear() {
-	for _, t := range h.services {
-		if t.hear() {
-			h.dirty = true
+	for _, f := range h.bell.take() {
+		if t := h.services[f.service]; t != nil && (t.feed == f || t.next == f) && t.hear() {
+			h.note(t)
 		}
 	}
 	h.gate()
+}
+
+// note takes note that a service looks different.
+func (h *Hub) note(t *tracked) {
+	h.fresh = append(h.fresh, t)
+	h.dirty = true
 }
 
 // gate opens the way for snapshots as soon as every service is settled.
@@ -144,7 +155,7 @@ func (h *Hub) gate() {
 	if h.open {
 		return
 	}
-	for _, t := range h.services {
+	for t := range h.timed {
 		if !t.settled {
 			return
 		}
@@ -153,13 +164,16 @@ func (h *Hub) gate() {
 	h.config.Statsd.Timing("synapse.watchers.start.time", time.Since(h.began))
 }
 
-// settleLate stops waiting for watchers whose time is up.
-func (h *Hub) settleLate() {
+// lookAtTimes stops waiting for watchers whose time is up.
+func (h *Hub) lookAtTimes() {
 	now := time.Now()
-	for _, t := range h.services {
+	for t := range h.timed {
+		if t.next != nil && t.hear() {
+			h.note(t)
+		}
 		if !t.settled && !now.Before(t.deadline) {
 			t.settle()
-			h.dirty = true
+			h.note(t)
 		}
 	}
 	h.gate()
@@ -168,7 +182,10 @@ func (h *Hub) settleLate() {
 // untilDeadline returns how long the hub may sleep if nobody speaks.
 func (h *Hub) untilDeadline() time.Duration {
 	next := time.Now().Add(time.Hour)
-	for _, t := range h.services {
+	for t := range h.timed {
+		if t.settled && t.next == nil {
+			delete(h.timed, t)
+		}
 		if !t.settled && t.deadline.Before(next) {
 			next = t.deadline
 		}
@@ -186,15 +203,18 @@ func (h *Hub) hand() {
 	}
 	h.dirty = false
 	h.rev++
-	snapshot := service.Snapshot{Rev: h.rev, Services: make([]*service.Service, 0, len(h.config.Services))}
-	for _, d := range h.config.Services {
-		if s := h.services[d.Name].current; s != nil {
-			if s.Rev == 0 {
-				s.Rev = h.rev // not shared yet: this is the first snapshot that shows it
-			}
-			snapshot.Services = append(snapshot.Services, s)
+	if !h.arranged {
+		h.shown, h.fresh, h.arranged = make([]*service.Service, len(h.order)), h.order, true
+	}
+	for _, t := range h.fresh {
+		h.shown[t.place] = t.current
+		if s := t.current; s != nil && s.Rev == 0 {
+			s.Rev = h.rev // not shared yet: this is the first snapshot that shows it
 		}
 	}
+	h.fresh = nil
+	snapshot := service.Snapshot{Rev: h.rev, Services: slices.Clone(h.shown)}
+	snapshot.Services = slices.DeleteFunc(snapshot.Services, func(s *service.Service) bool { return s == nil })
 	h.config.Statsd.Count("synapse.config.update")
 	h.latest.Store(&snapshot)
 	for _, r := range h.runners {
@@ -204,7 +224,7 @@ func (h *Hub) hand() {
 
 // configure makes c the configuration in force.
 func (h *Hub) configure(c Config) {
-	h.config = c
+	h.config, h.order, h.arranged = c, h.order[:0:0], false
 	named := make(map[string]bool, len(c.Services))
 	for _, d := range c.Services {
 		named[d.Name] = true
@@ -213,12 +233,15 @@ func (h *Hub) configure(c Config) {
 		} else {
 			h.add(d)
 		}
+		t := h.services[d.Name]
+		t.place, h.order = len(h.order), append(h.order, t)
 	}
 	for name, t := range h.services {
 		if !named[name] {
 			t.log.Info("no longer configured")
 			h.retire(t.feed, t.next)
 			delete(h.services, name)
+			delete(h.timed, t)
 		}
 	}
 	h.dirty = true
@@ -228,10 +251,11 @@ func (h *Hub) configure(c Config) {
 
 func (h *Hub) add(d Definition) {
 	log := h.log.With("service", d.Name)
-	h.services[d.Name] = &tracked{
+	t := &tracked{
 		def: d, log: log, deadline: time.Now().Add(h.config.StartDeadline),
 		feed: h.startFeed(d, log),
 	}
+	h.services[d.Name], h.timed[t] = t, true
 }
 
 // redefine applies a new definition to a service that is already followed.
@@ -244,6 +268,7 @@ func (h *Hub) redefine(t *tracked, d Definition) {
 		h.retire(t.next)
 		t.next = h.startFeed(d, t.log)
 		t.handover = time.Now().Add(handoverLimit)
+		h.timed[t] = true
 	}
 	t.def = d
 	switch {

@@ -18,6 +18,8 @@ type tracked struct {
 	feed *feed
 	next *feed // takes over from feed when it has spoken
 
+	place int // in the Hub's order
+
 	last     said    // the word that the verdict follows from
 	verdict  verdict // the decision in force
 	settled  bool    // it may be shown: its watcher has spoken, or had its time
