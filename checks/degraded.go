@@ -22,8 +22,8 @@ func (c *common) weigh(check service.Check) service.Check {
 // to the option degraded_weight.
 func (w *weighed) Check(ctx context.Context) error {
 	err := w.check.Check(ctx)
-	if err == nil || errors.Is(ctx.Err(), context.Canceled) {
-		return err // a check that was cut short says nothing
+	if err == nil || errors.Is(ctx.Err(), context.Canceled) || service.OutOfMeans(err) {
+		return err // a check that was cut short, or could not be made, says nothing
 	}
 	d, degraded := service.AsDegraded(err)
 	switch {

@@ -142,8 +142,9 @@ func lowest(done []result) error {
 	return service.Degraded{Reason: strings.Join(reasons, "; "), Weight: worst.Weight}
 }
 
-// anyOf passes when one member does. Otherwise the best degraded one counts,
-// and then the group has failed for the reasons of all.
+// anyOf passes when one member does. Otherwise one that could not be made might
+// have; then the best degraded one counts; and then the group has failed for the
+// reasons of all.
 func anyOf(g *group, done []result) (bool, error) {
 	if done[len(done)-1].err == nil {
 		return true, nil
@@ -152,15 +153,22 @@ func anyOf(g *group, done []result) (bool, error) {
 		return false, nil
 	}
 	var best *service.Degraded
+	var unmade error
 	reasons := make([]string, len(done))
 	for i, r := range done {
 		reasons[i] = r.String()
+		if service.OutOfMeans(r.err) {
+			unmade = fmt.Errorf("%s: %w", r.member.Name, r.err)
+		}
 		if d, ok := service.AsDegraded(r.err); ok && (best == nil || d.Weight > best.Weight) {
 			d.Reason = r.member.Name + ": " + d.Reason
 			best = &d
 		}
 	}
-	if best != nil {
+	switch {
+	case unmade != nil:
+		return true, unmade
+	case best != nil:
 		return true, *best
 	}
 	return true, errors.New("none of them passes: " + strings.Join(reasons, "; "))

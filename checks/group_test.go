@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -43,6 +45,7 @@ var (
 	tenth  = scripted{err: fmt.Errorf("wrapped: %w", service.Degraded{Reason: "slower", Weight: 10})}
 	silent = scripted{silent: true}
 	broken = scripted{panics: true}
+	unmade = scripted{err: fmt.Errorf("cannot connect: %w", os.NewSyscallError("socket", syscall.EMFILE))}
 )
 
 func grouped(j judge, limit time.Duration, members ...scripted) *group {
@@ -94,6 +97,27 @@ func TestGroups(t *testing.T) {
 				t.Errorf("degraded is %v to %d %%, want %d", ok, d.Weight, tc.weight)
 			}
 		})
+	}
+}
+
+// What keeps a member from being made keeps the group, and whoever lowers
+// weights, from a verdict: the loop has to see the system's own error.
+func TestOutOfMeansStaysVisible(t *testing.T) {
+	only := common{OnlyDegrades: true, DegradedWeight: 70}
+	for name, check := range map[string]service.Check{
+		"all":                    grouped(all, time.Hour, half, unmade),
+		"any":                    grouped(anyOf, time.Hour, bad, unmade),
+		"any, one is degraded":   grouped(anyOf, time.Hour, unmade, half),
+		"only_degrades":          only.weigh(unmade),
+		"an only_degrades group": only.weigh(grouped(anyOf, time.Hour, bad, unmade)),
+	} {
+		err := check.Check(t.Context())
+		if _, degraded := service.AsDegraded(err); degraded || !service.OutOfMeans(err) || !errors.Is(err, syscall.EMFILE) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := grouped(anyOf, time.Hour, unmade, good).Check(t.Context()); err != nil {
+		t.Errorf("any, one passes: %v", err)
 	}
 }
 

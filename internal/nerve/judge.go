@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"syscall"
 	"time"
+
+	"smartstack/internal/service"
 )
 
 // judge decides how well one service is. Whoever has the turn of its unit uses
@@ -60,7 +61,7 @@ func newJudge(s *Service, seat *seat, log *slog.Logger, now time.Time) *judge {
 // hear takes the result of a check.
 func (j *judge) hear(i int, err error) {
 	o := &j.heard[i]
-	if blind := outOfMeans(err); blind != o.blind {
+	if blind := service.OutOfMeans(err); blind != o.blind {
 		o.blind = blind
 		if blind {
 			j.log.Error("nerve cannot check; what is registered stays as it is", "check", j.svc.Checks[i].Name, "err", err)
@@ -75,14 +76,6 @@ func (j *judge) hear(i int, err error) {
 		j.log.Debug("check failed", "check", j.svc.Checks[i].Name, "err", err)
 	}
 	o.known, o.level = true, o.health.see(err)
-}
-
-// outOfMeans tells whether a check has failed for want of something on our
-// side, such as file descriptors. That says nothing about the service, and
-// would withdraw all of them at once.
-func outOfMeans(err error) bool {
-	return err != nil && (errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) ||
-		errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.ENOBUFS))
 }
 
 // look returns the level by the checks, and which of them it comes from. It is
