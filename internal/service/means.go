@@ -2,20 +2,37 @@ package service
 
 import (
 	"errors"
+	"io/fs"
+	"net"
+	"strings"
 	"syscall"
 )
 
+// lacks are the system's words for what there is no more of: file descriptors,
+// memory, and ports of our own to call from.
+var lacks = [...]syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS, syscall.EADDRNOTAVAIL}
+
 // OutOfMeans tells whether a Check has failed for want of something on our
-// side, such as file descriptors. That says nothing about its target, and would
-// take out all services at once.
+// side. That says nothing about its target, and would take out all services at
+// once.
 func OutOfMeans(err error) bool {
 	if err == nil {
 		return false
 	}
-	for _, lack := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS} {
+	for _, lack := range lacks {
 		if errors.Is(err, lack) {
 			return true
 		}
 	}
-	return false
+	// The standard library hides what kept it from asking the name server.
+	if d, ok := errors.AsType[*net.DNSError](err); ok {
+		for _, lack := range lacks {
+			if strings.Contains(d.Err, lack.Error()) {
+				return true
+			}
+		}
+	}
+	// Elsewhere this word is the target's: its backlog is full.
+	p, ok := errors.AsType[*fs.PathError](err)
+	return ok && p.Op == "fork/exec" && errors.Is(p.Err, syscall.EAGAIN)
 }
