@@ -93,6 +93,15 @@ type Config struct {
 	StateFile string
 }
 
+// tendEvery is how often services are looked for whose checks are far apart, and
+// repairEvery from when on such a one looks after its registrations without a
+// check: sessions end, leases run out and files lose their sign of life whatever
+// check_interval is. Rounds of a second and less come first, and pay nothing.
+const (
+	tendEvery   = time.Second
+	repairEvery = 1500 * time.Millisecond
+)
+
 // The bounds of what a registry may take.
 const (
 	reportDeadline = 5 * time.Second  // of one report

@@ -32,6 +32,8 @@ func Run(ctx context.Context, configs *mailbox.Latest[Config], wake <-chan struc
 	asked := ctx.Done()
 	heartbeat := time.NewTicker(heartbeatEvery)
 	defer heartbeat.Stop()
+	tend := time.NewTicker(tendEvery)
+	defer tend.Stop()
 	for !r.ending || r.drains > 0 {
 		select {
 		case <-asked:
@@ -53,6 +55,8 @@ func Run(ctx context.Context, configs *mailbox.Latest[Config], wake <-chan struc
 			r.takenOver(e)
 		case d := <-r.drained:
 			r.drainedOne(d)
+		case <-tend.C:
+			r.tend()
 		case <-heartbeat.C:
 			r.beat()
 		}
@@ -286,11 +290,23 @@ func (r *runner) end() error {
 	return errors.Join(errs...)
 }
 
+// tend lets every service think that has had no reason to for a while, about what
+// depends on time and on its registries.
+func (r *runner) tend() {
+	r.expire()
+	for _, p := range r.places {
+		for _, u := range [...]*unit{p.unit, p.next} {
+			if u != nil && u.forgotten() {
+				u.think()
+			}
+		}
+	}
+}
+
 // beat touches the heartbeat file, unless something is stuck: whoever watches
 // the file then restarts the program.
 func (r *runner) beat() {
 	r.sweep()
-	r.expire()
 	for name, p := range r.places {
 		for _, u := range []*unit{p.unit, p.next} {
 			if u == nil {

@@ -92,10 +92,10 @@ func (u *unit) wish(order Order, now time.Time) {
 		u.seat.standing.Store(&standing{u.up, u.judge.level, u.warmed})
 	}
 	// Once in a round is enough to repair what vanished.
-	if !changed && now.Sub(u.told) < u.svc.Interval*3/4 {
+	if !changed && u.sinceTold() < min(repairEvery, u.svc.Interval*3/4) {
 		return
 	}
-	u.told = now
+	u.told.Store(int64(now.Sub(u.seat.queue.epoch)))
 	for _, d := range u.desks {
 		d.knock()
 	}

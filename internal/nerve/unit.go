@@ -50,8 +50,9 @@ type unit struct {
 	starting *starting // the start hook is under way
 	startErr error     // of the last start hook, while up is false
 	retry    time.Time // when the next start hook may run
-	told     time.Time // when the desks were last woken
 	stamp    stamp
+
+	told atomic.Int64 // when the desks were last woken, on the process's clock
 }
 
 // start starts s. The registrations are withdrawn under ctx without its end;
@@ -182,6 +183,14 @@ func (u *unit) acknowledged() bool {
 		}
 	}
 	return true
+}
+
+// forgotten tells that the desks have not been woken for a while: the checks are
+// far apart, or take long.
+func (u *unit) forgotten() bool { return u.sinceTold() >= repairEvery }
+
+func (u *unit) sinceTold() time.Duration {
+	return time.Since(u.seat.queue.epoch) - time.Duration(u.told.Load())
 }
 
 // stuck names what has made no progress for longer than it may take; empty
