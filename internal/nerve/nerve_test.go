@@ -228,6 +228,29 @@ func TestDeafCheckFailsAtItsTimeout(t *testing.T) {
 	})
 }
 
+// However many checks ignore the end, their service is withdrawn after the grace
+// of all of them together.
+func TestDeafChecksDoNotHoldTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		check, reg := &fakeCheck{free: make(chan struct{})}, &fakeRegistry{}
+		w := run(t, Config{Services: []Service{three("web", reg, check, check, check), three("api", reg, check, check, check)}})
+		after(2 * time.Second)
+		check.set(func(f *fakeCheck) { f.deaf = true })
+		after(2 * time.Second)
+		w.reload(three("api", reg, check, check, check))
+		after(grace)
+		if reg.holds["web"] {
+			t.Error("what the reload has removed is still registered")
+		}
+		began := time.Now()
+		err := w.stop()
+		if took := time.Since(began); took > grace || err != nil {
+			t.Errorf("took %v: %v", took, err)
+		}
+		close(check.free)
+	})
+}
+
 func TestHangingCheckFailsAtItsTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		check, reg := &fakeCheck{block: true}, &fakeRegistry{}

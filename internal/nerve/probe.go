@@ -57,8 +57,9 @@ func (p *probe) begin(ctx context.Context) {
 	p.timer.Reset(time.Until(p.pace.first()))
 }
 
-// end waits until no call is under way, at most until limit. ctx has ended.
-func (p *probe) end(limit <-chan time.Time) {
+// end waits until no call is under way, at most until limit is closed. ctx has
+// ended.
+func (p *probe) end(limit <-chan struct{}) {
 	if p.timer.Stop() {
 		return
 	}

@@ -119,10 +119,11 @@ type work struct {
 func (u *unit) finish(w *work) {
 	defer close(u.gone)
 	defer u.tellStop()
-	limit := time.After(grace)
+	limit, over := context.WithTimeout(context.Background(), grace)
 	for _, p := range u.probes {
-		p.end(limit)
+		p.end(limit.Done())
 	}
+	over()
 	u.hooks.Wait()
 	w.reporting.Wait()
 	close(u.quiet)
