@@ -36,10 +36,10 @@ type lifeOptions struct {
 	StartCommand    []string                        `cfg:"start_command" doc:"Program and arguments, run each time before the service is registered; it is not while this fails."`
 	StartTimeout    config.Seconds                  `cfg:"start_timeout" default:"30" doc:"Time for start_command, in seconds."`
 	DrainBy         string                          `cfg:"drain_by" default:"withdraw" doc:"How a drain keeps new traffic away: withdraw, or weight to stay registered with weight 0 until it is over, so that sticky clients may finish."`
-	DrainWait       config.Optional[config.Seconds] `cfg:"drain_wait" doc:"Time that consumers get in a drain, in seconds, where no idle_command tells; 3 for nerve drain and none at the end of nerve when absent."`
-	DrainMin        config.Seconds                  `cfg:"drain_min" default:"0" doc:"Least time of that wait, in seconds."`
-	DrainMax        config.Seconds                  `cfg:"drain_max" default:"60" doc:"Longest time of that wait, in seconds, the registry's own answer included."`
-	IdleCommand     []string                        `cfg:"idle_command" doc:"Program and arguments, asked every second of a drain; exit status 0 says that nothing is under way any more."`
+	DrainWait       config.Optional[config.Seconds] `cfg:"drain_wait" doc:"Time that consumers get in a drain to hear of it, in seconds, before idle_command is asked, if there is one. When absent 3, but none at the end of nerve without an idle_command."`
+	DrainMin        config.Seconds                  `cfg:"drain_min" default:"0" doc:"Least time of a drain before shutdown_command, in seconds, also at the end of nerve without a drain_wait."`
+	DrainMax        config.Seconds                  `cfg:"drain_max" default:"60" doc:"Longest time of that, in seconds, the registry's own answer and idle_command included."`
+	IdleCommand     []string                        `cfg:"idle_command" doc:"Program and arguments, asked every second of a drain once drain_wait and drain_min are over; exit status 0 says that nothing is under way any more."`
 	IdleTimeout     config.Seconds                  `cfg:"idle_timeout" default:"5" doc:"Time for idle_command, in seconds."`
 	ShutdownCommand []string                        `cfg:"shutdown_command" doc:"Program and arguments, run at the end of every drain, also of the one at the end of nerve."`
 	ShutdownTimeout config.Seconds                  `cfg:"shutdown_timeout" default:"30" doc:"Time for shutdown_command, in seconds."`
@@ -71,7 +71,7 @@ func (o *lifeOptions) Validate(n *config.Node, r *config.Report) {
 	}
 }
 
-// drainByHand is what consumers get after `nerve drain` where nothing is said.
+// drainByHand is what consumers get in a drain where nothing is said.
 const drainByHand = 3 * time.Second
 
 // into adds the options to s. wait is the top level's drain_wait.

@@ -110,14 +110,14 @@ func (s *seat) awaitAcknowledged(ctx context.Context) {
 
 // wait gives the consumers their time. ctx ends when they have had Max.
 func (d Drain) wait(ctx context.Context, atEnd bool, log *slog.Logger) {
+	least := max(d.Wait, d.Min)
 	if atEnd && !d.AtEnd && d.Idle.Run == nil {
-		return
+		least = d.Min
 	}
+	pause(ctx, least)
 	if d.Idle.Run == nil {
-		pause(ctx, max(d.Wait, d.Min))
 		return
 	}
-	pause(ctx, d.Min)
 	var busy error
 	for ctx.Err() == nil {
 		if busy = call(ctx, d.Idle.Timeout, d.Idle.Run); busy == nil {
@@ -128,6 +128,11 @@ func (d Drain) wait(ctx context.Context, atEnd bool, log *slog.Logger) {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		log.Warn("is still not idle; the drain goes on without waiting longer", "waited", d.Max, "err", busy)
 	}
+}
+
+// wanted tells whether the end of nerve is a drain.
+func (d Drain) wanted() bool {
+	return d.AtEnd || d.Min > 0 || d.Idle.Run != nil || d.Shutdown.Run != nil
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -175,8 +180,7 @@ func (r *runner) wind(ctx context.Context) {
 	r.ending = true
 	now := time.Now()
 	for name, p := range r.places {
-		how := p.unit.svc.Drain
-		if !how.AtEnd && how.Idle.Run == nil && how.Shutdown.Run == nil {
+		if p.drain == nil && !p.unit.svc.Drain.wanted() {
 			continue
 		}
 		order := p.seat.ordered(now)

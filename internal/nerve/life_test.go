@@ -209,6 +209,85 @@ func TestDrainIsBounded(t *testing.T) {
 	})
 }
 
+// Who is idle at the moment of the drain may get something the next: the
+// consumers have not heard of it.
+func TestIdleIsAskedWhenConsumersHaveHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		check, reg, idle, shutdown := &fakeCheck{}, &fakeRegistry{}, &fakeHook{}, &fakeHook{}
+		s := drainable("web", check, reg, idle, shutdown)
+		s.Drain.Wait, s.Drain.Min, s.Drain.AtEnd = 5*time.Second, 0, false
+		end := drainable("end", check, reg, idle, shutdown)
+		end.Drain = s.Drain
+		w := run(t, Config{Services: []Service{s, end}})
+		after(time.Second)
+		_ = w.apply(Change{Do: StartDrain, Services: []string{"web"}})
+		after(4900 * time.Millisecond)
+		if idle.calls.Load() != 0 || shutdown.calls.Load() != 0 {
+			t.Error("the consumers had less than their time")
+		}
+		after(200 * time.Millisecond)
+		if st := w.status("web"); st.State != Drained || idle.calls.Load() != 1 || shutdown.calls.Load() != 1 {
+			t.Errorf("the status is %+v", st)
+		}
+		w.cancel()
+		after(4900 * time.Millisecond)
+		if shutdown.calls.Load() != 1 {
+			t.Error("the consumers had less than their time at the end")
+		}
+		if err := <-w.done; err != nil || shutdown.calls.Load() != 2 {
+			t.Errorf("%v, %d calls of the shutdown hook", err, shutdown.calls.Load())
+		}
+	})
+}
+
+// The least time of a drain counts at the end as well, and so does a drain that
+// somebody has begun before.
+func TestEndHonoursTheLeastTime(t *testing.T) {
+	for name, change := range map[string]func(*Service, *fakeHook){
+		"with a shutdown hook": func(s *Service, h *fakeHook) { s.Drain.Shutdown = h.hook(time.Second) },
+		"alone":                func(*Service, *fakeHook) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				check, reg, shutdown := &fakeCheck{}, &fakeRegistry{}, &fakeHook{}
+				s := svc("web", "", check, reg)
+				s.Drain = Drain{Wait: time.Second, Min: 4 * time.Second, Max: time.Minute}
+				change(&s, shutdown)
+				w := run(t, Config{Services: []Service{s}})
+				after(time.Second)
+				w.cancel()
+				after(3900 * time.Millisecond)
+				if st := w.status("web"); st.State != Draining || shutdown.calls.Load() != 0 {
+					t.Errorf("%d calls of the shutdown hook; the status is %+v", shutdown.calls.Load(), st)
+				}
+				if err := <-w.done; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+func TestEndWaitsForDrainsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		check, reg := &fakeCheck{}, &fakeRegistry{}
+		s := svc("web", "", check, reg)
+		s.Drain = Drain{Wait: 3 * time.Second, Max: time.Minute}
+		w := run(t, Config{Services: []Service{s}})
+		after(time.Second)
+		_ = w.apply(Change{Do: StartDrain, Services: []string{"web"}})
+		after(time.Second)
+		w.cancel()
+		after(1900 * time.Millisecond)
+		if st := w.status("web"); st.State != Draining {
+			t.Errorf("the status is %+v", st)
+		}
+		if err := <-w.done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // Who is brought up again during the drain keeps its shutdown hook away.
 func TestDrainIsCalledOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -57,12 +57,13 @@ type Drain struct {
 	// ByWeight registers weight 0 while it lasts; the registration is withdrawn
 	// at its end. Otherwise it is withdrawn at the beginning.
 	ByWeight bool
-	// Wait is how long the consumers have, where no Idle tells; at the end of
-	// nerve only if AtEnd.
+	// Wait is how long the consumers have to hear of it; at the end of nerve
+	// only if AtEnd, or if there is an Idle.
 	Wait  time.Duration
 	AtEnd bool
-	// Idle succeeds when nothing is under way any more. It is asked every
-	// second, from Min on; Max bounds the whole wait.
+	// Idle succeeds when nothing is under way any more. It is asked every second
+	// once Wait and Min are over: who has not heard of the drain may be about to
+	// send something. Max bounds the whole wait.
 	Idle     Hook
 	Min, Max time.Duration
 	Shutdown Hook

@@ -32,6 +32,9 @@ func TestOperatorsSession(t *testing.T) {
 			service: object{"weight": 100, "warm_up": 1.5, "drain_wait": 0.5},
 			top:     object{"control": object{"socket": s.path(name + ".sock")}, "state_file": s.path(name + ".state")},
 		}
+		if name == "web3" { // says so before anybody can have heard that it leaves
+			h.service["idle_command"] = []string{"true"}
+		}
 		h.startService()
 		h.startNerve()
 		play.hosts[name] = h
