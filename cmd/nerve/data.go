@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -50,8 +51,9 @@ type knowledge struct {
 	// dry stands a documentation address for what is not known: nothing is going
 	// to run.
 	dry bool
-	// odd takes what is wrong with a container's service; nil = nobody listens.
-	odd func(offer containers.Offer, err error)
+	// odd takes what is wrong with a container's service, and keeps it from being
+	// registered or not; nil = nobody listens.
+	odd func(offer containers.Offer, err error, registered bool)
 }
 
 const (
@@ -241,9 +243,15 @@ func (p *planner) containers(o *containers.Options) {
 		if err == nil {
 			err = p.contained(offer, n)
 		}
-		if err != nil && p.known.odd != nil {
-			p.known.odd(offer, err)
+		if err != nil {
+			p.odd(offer, err, false)
 		}
+	}
+}
+
+func (p *planner) odd(offer containers.Offer, err error, registered bool) {
+	if p.known.odd != nil {
+		p.known.odd(offer, err, registered)
 	}
 }
 
@@ -279,6 +287,11 @@ func (p *planner) contained(offer containers.Offer, n *config.Node) error {
 	own.service(offer.Key(), n)
 	if err := own.report.Err(); err != nil {
 		return err
+	}
+	if offer.Chooses() { // else the warnings are about docker.defaults, and known
+		for _, warning := range own.report.Warnings() {
+			p.odd(offer, errors.New(warning), true)
+		}
 	}
 	p.services = append(p.services, own.services...)
 	p.wants = append(p.wants, own.wants...)

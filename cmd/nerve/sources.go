@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"smartstack/internal/confwatch"
@@ -63,11 +65,30 @@ func (s *sources) knowledge(before map[string]nerve.Service) knowledge {
 	return knowledge{facts: s.known, offers: s.offers, before: before, odd: s.odd}
 }
 
-func (s *sources) odd(offer containers.Offer, err error) {
-	if text := offer.Key() + " " + err.Error(); !s.said[text] {
-		s.said[text] = true
-		s.log.Warn("a container is not registered", "container", offer.Container, "service", offer.Service, "err", err)
+// odd logs once what is wrong with a container.
+func (s *sources) odd(offer containers.Offer, err error, registered bool) {
+	text := offer.Key() + " " + err.Error()
+	if s.said[text] {
+		return
 	}
+	s.said[text] = true
+	message := "a container is not registered"
+	if registered {
+		message = "a container is not checked in all as it asks"
+	}
+	s.log.Warn(message, "container", offer.Container, "service", offer.Service, "err", err)
+}
+
+// forget forgets what was said of containers that are gone.
+func (s *sources) forget() {
+	there := map[string]bool{}
+	for _, offer := range s.offers {
+		there[offer.Key()] = true
+	}
+	maps.DeleteFunc(s.said, func(text string, _ bool) bool {
+		key, _, _ := strings.Cut(text, " ")
+		return !there[key]
+	})
 }
 
 // learn finds out what a plan waits for, within a few seconds.
@@ -90,6 +111,7 @@ func (s *sources) take() {
 	}
 	if seen, ok := s.seen.Take(); ok {
 		s.offers = seen.Offers
+		s.forget()
 	}
 }
 

@@ -79,7 +79,8 @@ func TestContainersAreRegistered(t *testing.T) {
 	port, listener := listening(t)
 	web := enginefake.Box("box", port, enginefake.Object{"smartstack.service": "web", "smartstack.label.track": "blue"})
 	bad := enginefake.Box("bad", port, enginefake.Object{"smartstack.service": "web", "smartstack.check": "exec"})
-	engine.Set(web, bad)
+	odd := enginefake.Box("odd", port, enginefake.Object{"smartstack.service": "odd", "smartstack.check": "tcp", "smartstack.check.timeout": "1", "smartstack.check.uri": "/x"})
+	engine.Set(web, bad, odd)
 	n := start(t, "-c", configured(t, fmt.Sprintf(`{"instance_id": "i-1", "docker": {"server": "unix://%s", "defaults": {
 		"host": "127.0.0.1", "reporter_type": "file", "path": %q, "check_interval": 0.05,
 		"checks": [{"type": "tcp", "timeout": 1, "rise": 1, "fall": 1}]
@@ -87,6 +88,9 @@ func TestContainersAreRegistered(t *testing.T) {
 	entry := fmt.Sprintf(`i-1_box@127.0.0.1:%d {"track":"blue"}`, port)
 	awaitRegistered(t, registry+"/web", entry)
 	n.says("a container cannot choose the check")
+	awaitRegistered(t, registry+"/odd", fmt.Sprintf(`i-1_odd@127.0.0.1:%d`, port))
+	n.says("a container is not checked in all as it asks")
+	n.says("checks[0].uri")
 
 	second := enginefake.Box("two", port, enginefake.Object{"SERVICE_NAME": "web"})
 	engine.Set(web, second)

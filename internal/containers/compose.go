@@ -97,12 +97,21 @@ func (o Offer) text(s string) (string, error) {
 	}
 }
 
-// checkTypes and checkKeys are what a container may ask for: calls of its own
-// port, and nothing that reads a file or runs a command.
+// checkTypes are what a container may ask for, and checkKeys what it may say of
+// that, with the options that they become: calls of its own port, and nothing that
+// reads a file or runs a command.
 var (
 	checkTypes = []string{"http", "tcp", "grpc", "noop"}
-	checkKeys  = []string{"uri", "timeout", "open_timeout", "read_timeout", "ssl_timeout", "rise", "fall", "expect", "ssl", "ssl_verify", "method", "service", "codes"}
+	checkKeys  = map[string]string{
+		"uri": "uri", "timeout": "timeout", "open_timeout": "open_timeout", "read_timeout": "read_timeout", "ssl_timeout": "ssl_timeout",
+		"rise": "rise", "fall": "fall", "expect": "expect", "ssl": "ssl", "ssl_verify": "ssl_verify",
+		"codes": "expected_codes", "expected_codes": "expected_codes", "degraded_codes": "degraded_codes",
+		"service": "grpc_service", "grpc_service": "grpc_service",
+	}
 )
+
+// Chooses tells whether the container says how it is to be checked.
+func (o Offer) Chooses() bool { return o.keys["check"] != "" }
 
 // into lays what the container says over the options.
 func (o Offer) into(all map[string]any, instance string) error {
@@ -160,10 +169,11 @@ func (o Offer) checkInto(all map[string]any) error {
 		if !ok {
 			continue
 		}
-		if !slices.Contains(checkKeys, name) {
-			return fmt.Errorf("a container cannot set %s of its check; allowed are %s", name, strings.Join(checkKeys, ", "))
+		option, allowed := checkKeys[name]
+		if !allowed {
+			return fmt.Errorf("a container cannot set %s of its check; allowed are %s", name, strings.Join(slices.Sorted(maps.Keys(checkKeys)), ", "))
 		}
-		check[name] = o.keys[key]
+		check[option] = o.keys[key]
 	}
 	switch {
 	case kind == "" && len(check) > 1 && all["checks"] == nil:

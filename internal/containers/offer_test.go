@@ -152,6 +152,17 @@ func TestCompose(t *testing.T) {
 			`{"checks":[{"rise":"2","type":"http","uri":"/health"}],"host":"auto","instance_id":"i-1_box","labels":{"az":"${ec2:placement/availability-zone}","box":"box"},"port":32000,"zk_path":"/s/web"}`,
 		},
 		{
+			"a check in short words", `{}`,
+			labels{"smartstack.check": "http", "smartstack.check.uri": "/health", "smartstack.check.codes": "200"},
+			`{"checks":[{"expected_codes":"200","type":"http","uri":"/health"}],"host":"auto","instance_id":"i-1_box","port":32000}`,
+		},
+		{
+			"a gRPC check", `{}`,
+			labels{"smartstack.check": "grpc", "smartstack.check.service": "shop.Cart"},
+			`{"checks":[{"grpc_service":"shop.Cart","type":"grpc"}],"host":"auto","instance_id":"i-1_box","port":32000}`,
+		},
+		{"what no check has", `{}`, labels{"smartstack.check": "http", "smartstack.check.method": "HEAD"}, "! a container cannot set method of its check"},
+		{
 			"registrator's check", `{}`,
 			labels{"SERVICE_CHECK_HTTPS": "/ping", "SERVICE_CHECK_INTERVAL": "15s", "SERVICE_CHECK_TIMEOUT": "1s", "SERVICE_TAGS": "a,b", "SERVICE_REGION": "eu", "SERVICE_ID": "x1"},
 			`{"check_interval":"15s","checks":[{"ssl":"true","timeout":"1s","type":"http","uri":"/ping"}],"host":"auto","instance_id":"x1","labels":{"region":"eu","tags":"a,b"},"port":32000}`,
