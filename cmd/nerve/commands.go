@@ -111,7 +111,10 @@ func (o *ordering) give(ctx context.Context, c *cli.Call) (int, error) {
 		}
 		now.Warning = r.Warning
 		r = now
-		if !o.reached(r) {
+		if o.hopeless(r) {
+			fmt.Fprintf(c.Stderr, "nerve %s: not in the configuration, so there is nothing to wait for\n", o.Do)
+			code = cli.ExitNo
+		} else if !o.reached(r) {
 			fmt.Fprintf(c.Stderr, "nerve %s: not so after %v\n", o.Do, o.timeout)
 			code = cli.ExitNo
 		}
@@ -123,7 +126,7 @@ func (o *ordering) give(ctx context.Context, c *cli.Call) (int, error) {
 func (o *ordering) await(ctx context.Context, c *cli.Call, r report) (report, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	for !o.reached(r) {
+	for !o.reached(r) && !o.hopeless(r) {
 		select {
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
@@ -150,12 +153,17 @@ func (o *ordering) reached(r report) bool {
 		switch {
 		case !told,
 			o.Do == nerve.TakeDown && s.Registered,
-			o.Do == nerve.StartDrain && s.State != nerve.Drained,
+			o.Do == nerve.StartDrain && s.State != nerve.Drained && s.State != nerve.NotConfigured && s.State != nerve.Waiting,
 			o.Do == nerve.BringUp && s.State != nerve.Up && s.State != nerve.Degraded:
 			return false
 		}
 	}
 	return true
+}
+
+// hopeless tells whether a service that is to come up is not configured.
+func (o *ordering) hopeless(r report) bool {
+	return o.Do == nerve.BringUp && slices.ContainsFunc(r.Services, func(s nerve.Status) bool { return s.State == nerve.NotConfigured })
 }
 
 // ask returns what is known of the services.
@@ -172,7 +180,8 @@ func status(ctx context.Context, c *cli.Call) (int, error) {
 		return 0, err
 	}
 	code := cli.ExitOK
-	if slices.ContainsFunc(r.Services, func(s nerve.Status) bool { return !s.Registered }) {
+	missing := func(s nerve.Status) bool { return !s.Registered && (s.State != nerve.NotConfigured || len(c.Args) > 0) }
+	if slices.ContainsFunc(r.Services, missing) {
 		code = cli.ExitNo
 	}
 	return code, show(c, r, len(c.Args) > 0)

@@ -39,15 +39,18 @@ type window struct {
 	started  time.Time
 }
 
-// ready tells whether every service has been decided about.
+// ready tells whether every service of the configuration has been decided about.
 func (w *window) ready(ctx context.Context) error {
 	list, err := w.services.Status(ctx)
 	if err != nil {
 		return err
 	}
 	for i := range list {
-		if list[i].State == nerve.Checking {
+		switch list[i].State {
+		case nerve.Checking:
 			return fmt.Errorf("the checks of %s have not all spoken", list[i].Service)
+		case nerve.Waiting:
+			return fmt.Errorf("%s waits for %s", list[i].Service, list[i].WaitsFor)
 		}
 	}
 	return nil
@@ -75,8 +78,8 @@ func (w *window) board(ctx context.Context, full bool) (*inside.Board, error) {
 			row.Backends = nil
 		}
 		b.Services = append(b.Services, row)
-		b.Ready = b.Ready && s.State != nerve.Checking
-		if row.State != inside.Live {
+		b.Ready = b.Ready && s.State != nerve.Checking && s.State != nerve.Waiting
+		if row.State != inside.Live && s.State != nerve.NotConfigured {
 			b.Problems = append(b.Problems, strings.TrimSuffix(fmt.Sprintf("service %s is %s: %s", s.Service, s.State, strings.Join(row.Notes, "; ")), ": "))
 		}
 	}
@@ -100,6 +103,9 @@ func serviceOf(s *nerve.Status) inside.Service {
 	}
 	if s.Order != nil {
 		note("an operator has given orders for it (nerve status %s shows them)", s.Service)
+	}
+	if s.WaitsFor != "" && s.State != nerve.Waiting {
+		note("keeps its old options: the new ones need %s", s.WaitsFor)
 	}
 	if s.Held != nil {
 		note("%s holds the decision back", s.Held.By)
@@ -140,7 +146,7 @@ func stateWord(s nerve.State) string {
 		return inside.Degraded
 	case nerve.Down:
 		return inside.Down
-	case nerve.Out, nerve.Drained:
+	case nerve.Out, nerve.Drained, nerve.NotConfigured:
 		return inside.Maint
 	case nerve.Draining:
 		return inside.Draining

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"smartstack/internal/nerve"
@@ -14,6 +15,7 @@ func (w *window) metrics(ctx context.Context, e *telemetry.Exposition) {
 	if err != nil {
 		return
 	}
+	list = slices.DeleteFunc(list, func(s nerve.Status) bool { return s.State == nerve.NotConfigured })
 	now := time.Now()
 	oneIf := func(b bool) float64 {
 		if b {
@@ -34,6 +36,7 @@ func (w *window) metrics(ctx context.Context, e *telemetry.Exposition) {
 	each("smartstack_service_flaps_total", "counter", "How often the checks have seen the service get worse, since its options changed last.", func(s *nerve.Status) float64 { return float64(s.Flaps.Total) })
 	each("smartstack_service_ordered", "gauge", "1 while an order of an operator is in force.", func(s *nerve.Status) float64 { return oneIf(s.Order != nil) })
 	each("smartstack_service_held", "gauge", "1 while flap_damping, rate_limiting or max_down_at_once holds the decision back.", func(s *nerve.Status) float64 { return oneIf(s.Held != nil) })
+	each("smartstack_service_waiting", "gauge", "1 while the service, or its new options, waits for something about this host.", func(s *nerve.Status) float64 { return oneIf(s.WaitsFor != "") })
 	checks := func(name, help string, value func(*nerve.CheckStatus) float64) {
 		e.Metric(name, "gauge", help)
 		for i := range list {

@@ -24,7 +24,6 @@ import (
 type plan struct {
 	config   nerve.Config
 	wants    []facts.Want        // what it needs to know of this host
-	waiting  []string            // services that need a fact which is not known
 	docker   *containers.Options // nil = containers offer nothing
 	watched  *confwatch.Files    // nil = their changes wait for a HUP
 	control  control.Options
@@ -44,7 +43,7 @@ type planner struct {
 	labels   string                          // labels_dir of the top level
 	known    knowledge
 	wants    []facts.Want
-	waiting  []string
+	waiting  []nerve.Pending // services that need a fact which is not known
 	services []nerve.Service
 }
 
@@ -121,10 +120,9 @@ func (in *input) plan(instance string, known knowledge, deps reporters.Deps, log
 		return nil, err
 	}
 	return &plan{
-		config:   nerve.Config{Services: p.services, Heartbeat: o.Heartbeat, MaxDown: maxDown, StateFile: o.StateFile, Rate: o.Rate, Statsd: deps.Statsd, Version: version},
+		config:   nerve.Config{Services: p.services, Pending: p.waiting, Heartbeat: o.Heartbeat, MaxDown: maxDown, StateFile: o.StateFile, Rate: o.Rate, Statsd: deps.Statsd, Version: version},
 		statsd:   o.StatsD,
 		wants:    p.wants,
-		waiting:  p.waiting,
 		docker:   o.Docker,
 		watched:  o.watched(in.path),
 		control:  o.Control,
@@ -177,9 +175,10 @@ func (p *planner) build(name string, o *serviceOptions, n *config.Node) {
 	if o.DecidedAt.Set {
 		s.Stamp = o.DecidedAt.Value
 	}
+	asked := len(p.wants)
 	var ok bool
 	if s.Backend, ok = p.backend(o, n, s.Reporters); !ok {
-		p.waiting = append(p.waiting, name)
+		p.waiting = append(p.waiting, nerve.Pending{Service: name, Host: o.Host, Port: o.Port, For: p.lacking(p.wants[asked:])})
 		if before, running := p.known.before[name]; running {
 			p.services = append(p.services, before)
 		}
@@ -195,6 +194,17 @@ func (p *planner) build(name string, o *serviceOptions, n *config.Node) {
 		}
 	}
 	p.services = append(p.services, s)
+}
+
+// lacking names what of wants is not known.
+func (p *planner) lacking(wants []facts.Want) string {
+	var names []string
+	for _, w := range distinct(wants) {
+		if p.known.facts.Lacks([]facts.Want{w}) {
+			names = append(names, w.String())
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // reporters makes the reporters of one service.

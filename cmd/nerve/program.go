@@ -35,6 +35,7 @@ type program struct {
 	sources *sources
 	input   *input                   // in force
 	running map[string]nerve.Service // what input became, by name
+	waiting map[string]string        // what else it became: a service, and what it waits for
 }
 
 // check reads the configuration, says what it finds and touches nothing.
@@ -167,11 +168,29 @@ func (p *program) put(configs *mailbox.Latest[nerve.Config], plan *plan) {
 	for _, w := range plan.warnings {
 		p.log.Warn("configuration", "reason", w)
 	}
+	p.tellWaiting(plan.config.Pending)
 	p.longest = plan.longest
 	plan.config.BeatEvery = p.systemd.Every()
 	plan.config.Applied = p.systemd.Ready
 	plan.config.Beat = p.systemd.Alive
 	configs.Put(plan.config)
+}
+
+// tellWaiting logs which services wait, once for each thing that they wait for.
+func (p *program) tellWaiting(list []nerve.Pending) {
+	before := p.waiting
+	p.waiting = make(map[string]string, len(list))
+	for _, w := range list {
+		p.waiting[w.Service] = w.For
+		if before[w.Service] == w.For {
+			continue
+		}
+		if _, runs := p.running[w.Service]; runs {
+			p.log.Warn("the service keeps its old options: the new ones need what is not known of this host", "service", w.Service, "reason", w.For)
+		} else {
+			p.log.Warn("the service waits, and is not registered: it needs what is not known of this host", "service", w.Service, "reason", w.For)
+		}
+	}
 }
 
 // answer opens the ways in; one that cannot be opened does not keep nerve from

@@ -17,14 +17,24 @@ func table(w io.Writer, list []nerve.Status, now time.Time) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "SERVICE\tSTATE\tSINCE\tWEIGHT\tADDRESS\tREGISTRIES\tFLAPS\tREASON")
 	for _, s := range list {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s:%d\t%s\t%d\t%s\n", plain(s.Service), s.State, ago(s.Since, now), weight(s),
-			plain(s.Host), s.Port, registries(s), s.Flaps.Total, clip(plain(why(s))))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", plain(s.Service), s.State, ago(s.Since, now), weight(s),
+			address(s), registries(s), s.Flaps.Total, clip(plain(why(s))))
 	}
 	_ = t.Flush() // the error is the writer's, which the caller sees
 }
 
+func address(s nerve.Status) string {
+	if s.Host == "" {
+		return "-"
+	}
+	return fmt.Sprintf("%s:%d", plain(s.Host), s.Port)
+}
+
 // registries says how many of them hold what is wanted.
 func registries(s nerve.Status) string {
+	if s.State == nerve.Waiting || s.State == nerve.NotConfigured {
+		return "-"
+	}
 	n := 0
 	for _, r := range s.Reporters {
 		if r.Current {
@@ -60,6 +70,9 @@ func why(s nerve.Status) string {
 	if s.Reason != "" {
 		parts = append(parts, plain(s.Reason))
 	}
+	if s.WaitsFor != "" && s.State != nerve.Waiting {
+		parts = append(parts, "keeps its old options: the new ones need "+s.WaitsFor)
+	}
 	if s.Held != nil {
 		parts = append(parts, fmt.Sprintf("checks say %s, held by %s", percent(s.Held.Level), s.Held.By))
 	}
@@ -87,8 +100,8 @@ func percent(level int) string {
 
 // describe shows everything about one service.
 func describe(w io.Writer, s nerve.Status, now time.Time) {
-	fmt.Fprintf(w, "%s: %s for %s, %s:%d, weight %s, %s\n", plain(s.Service), s.State, ago(s.Since, now),
-		plain(s.Host), s.Port, weight(s), registries(s))
+	fmt.Fprintf(w, "%s: %s for %s, %s, weight %s, %s\n", plain(s.Service), s.State, ago(s.Since, now),
+		address(s), weight(s), registries(s))
 	if s.Reason != "" {
 		fmt.Fprintf(w, "  reason    %s\n", plain(s.Reason))
 	}
@@ -97,6 +110,9 @@ func describe(w io.Writer, s nerve.Status, now time.Time) {
 	}
 	if s.Reloading {
 		fmt.Fprintln(w, "  reload    new options are taking over")
+	}
+	if s.WaitsFor != "" && s.State != nerve.Waiting {
+		fmt.Fprintf(w, "  waits     new options need %s\n", plain(s.WaitsFor))
 	}
 	if o := s.Order; o != nil && o.Out != nil {
 		word := "down"

@@ -63,8 +63,8 @@ var (
 	ErrNotSaved = errors.New("done, but not saved: it will not survive a restart")
 )
 
-// Status returns the services of these names, all without any, in the order
-// of their names.
+// Status returns the services of these names, in the order of their names.
+// Without any it returns all that are configured or ordered about.
 func (c *Control) Status(ctx context.Context, names ...string) ([]Status, error) {
 	return ask(ctx, c, func(r *runner) ([]Status, error) { return r.status(names) })
 }
@@ -72,15 +72,21 @@ func (c *Control) Status(ctx context.Context, names ...string) ([]Status, error)
 // Apply does what the change says, waits until it is saved, and returns the
 // services. With ErrNotSaved it is in force all the same.
 func (c *Control) Apply(ctx context.Context, change Change) ([]Status, error) {
-	saved, err := ask(ctx, c, func(r *runner) (saved, error) { return r.order(change) })
+	done, err := ask(ctx, c, func(r *runner) (followed, error) { return r.order(change) })
 	if err != nil {
 		return nil, err
 	}
-	if err = saved(ctx); err != nil {
+	if err = done.saved(ctx); err != nil {
 		err = fmt.Errorf("%w: %w", ErrNotSaved, err)
 	}
-	list, askErr := c.Status(ctx, change.Services...)
+	list, askErr := ask(ctx, c, func(r *runner) ([]Status, error) { return r.describeAll(done.names), nil })
 	return list, errors.Join(err, askErr)
+}
+
+// followed is an order that is in force.
+type followed struct {
+	names []string
+	saved saved
 }
 
 // ask runs f where the services are owned.
@@ -106,68 +112,71 @@ func ask[T any](ctx context.Context, c *Control, f func(*runner) (T, error)) (T,
 
 // status answers Control.Status.
 func (r *runner) status(names []string) ([]Status, error) {
+	if len(names) == 0 {
+		names = r.configured()
+		for name, o := range r.orders { // what operators have ordered is never out of sight
+			if !o.at(time.Now()).empty() {
+				names = append(names, name)
+			}
+		}
+	}
 	names, err := r.find(names)
 	if err != nil {
 		return nil, err
 	}
+	return r.describeAll(names), nil
+}
+
+func (r *runner) describeAll(names []string) []Status {
 	now := time.Now()
 	list := make([]Status, 0, len(names))
 	for _, name := range names {
-		p := r.places[name]
-		if p == nil {
-			continue // ordered out, but not configured
-		}
-		s := p.unit.status(now)
-		s.Reloading = p.next != nil
-		list = append(list, s)
+		list = append(list, r.describe(name, now))
 	}
-	return list, nil
+	return list
 }
 
-// find checks names, or returns all.
+// find checks and sorts names.
 func (r *runner) find(names []string) ([]string, error) {
-	if len(names) == 0 {
-		for name := range r.places {
-			names = append(names, name)
-		}
-	}
-	var unknown []string
-	for _, name := range names {
-		if r.places[name] == nil && r.orders[name].at(time.Now()).empty() {
-			unknown = append(unknown, name)
-		}
-	}
+	now := time.Now()
+	names = slices.Clone(names)
+	slices.Sort(names)
+	names = slices.Compact(names)
+	unknown := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return r.known(name, now) })
 	if len(unknown) > 0 {
 		return nil, fmt.Errorf("%w: %s", ErrUnknown, strings.Join(unknown, ", "))
 	}
-	slices.Sort(names)
-	return slices.Compact(names), nil
+	return names, nil
 }
 
 // order answers Control.Apply.
-func (r *runner) order(c Change) (saved, error) {
+func (r *runner) order(c Change) (followed, error) {
 	if r.ending {
-		return nil, ErrEnding
+		return followed{}, ErrEnding
 	}
 	if c.Do == SetWeight && (c.Weight < 0 || c.Weight > maxWeight) {
-		return nil, fmt.Errorf("%w: weight: want 0 to %d, got %d", ErrOrder, maxWeight, c.Weight)
+		return followed{}, fmt.Errorf("%w: weight: want 0 to %d, got %d", ErrOrder, maxWeight, c.Weight)
 	}
-	names, err := r.find(c.Services)
+	names := c.Services
+	if len(names) == 0 {
+		names = r.configured()
+	}
+	names, err := r.find(names)
 	if err != nil {
-		return nil, err
+		return followed{}, err
 	}
 	now := time.Now()
 	for _, name := range names {
 		was := r.orders[name].at(now)
 		o, err := c.order(was, now)
 		if err != nil {
-			return nil, err
+			return followed{}, err
 		}
 		r.log.Info("ordered by an operator", "service", name, "order", string(c.Do), "weight", c.Weight,
 			"for", c.For, "reason", c.Reason, "by", c.By)
 		r.give(name, o)
 	}
-	return r.save(), nil
+	return followed{names, r.save()}, nil
 }
 
 // order is what becomes of a service's order.

@@ -72,6 +72,9 @@ type Drain struct {
 // Config is everything that Run keeps going.
 type Config struct {
 	Services []Service
+	// Pending are those that cannot be among them yet, or stand there with their
+	// old options.
+	Pending []Pending
 	// MaxDown is how many services checks may take out of the registries at the
 	// same time; 0 = any number.
 	MaxDown int

@@ -49,6 +49,18 @@ func (o Order) at(now time.Time) Order {
 // draining tells whether a drain is under way.
 func (o Order) draining() bool { return o.Out != nil && o.Out.Drain && !o.Out.Drained }
 
+// since is when the older part was ordered.
+func (o Order) since() time.Time {
+	switch {
+	case o.Out == nil:
+		return o.Weight.Since
+	case o.Weight == nil || o.Out.Since.Before(o.Weight.Since):
+		return o.Out.Since
+	default:
+		return o.Weight.Since
+	}
+}
+
 func (o Order) empty() bool { return o.Out == nil && o.Weight == nil }
 
 // withOut and withWeight return the order with a part replaced.
@@ -87,15 +99,15 @@ func (o Order) String() string {
 		if o.Out.Drain {
 			word = "drain"
 		}
-		parts = append(parts, word+since(o.Out.Since, o.Out.Until, o.Out.Reason, o.Out.By))
+		parts = append(parts, word+history(o.Out.Since, o.Out.Until, o.Out.Reason, o.Out.By))
 	}
 	if o.Weight != nil {
-		parts = append(parts, "weight "+strconv.Itoa(o.Weight.Value)+since(o.Weight.Since, o.Weight.Until, o.Weight.Reason, o.Weight.By))
+		parts = append(parts, "weight "+strconv.Itoa(o.Weight.Value)+history(o.Weight.Since, o.Weight.Until, o.Weight.Reason, o.Weight.By))
 	}
 	return strings.Join(parts, ", ")
 }
 
-func since(from, until time.Time, reason, by string) string {
+func history(from, until time.Time, reason, by string) string {
 	text := " since " + from.Format(time.RFC3339)
 	if !until.IsZero() {
 		text += " until " + until.Format(time.RFC3339)

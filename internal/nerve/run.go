@@ -80,6 +80,7 @@ type runner struct {
 	queue   *queue          // of all registrations; it has the clock of the process
 	crew    *crew           // runs all checks and reports
 	places  map[string]*place
+	pending map[string]pending
 	orders  map[string]Order // of operators, also for services that are not configured
 	gate    *gate
 	keeper  *keeper // of the orders; nil before the first Config
@@ -114,6 +115,7 @@ func (r *runner) apply(c Config) {
 	r.gate.limit.Store(int64(c.MaxDown))
 	r.queue.setRate(c.Rate)
 	r.remember(c.StateFile)
+	r.await(c.Pending)
 	r.sweep()
 	var kept, started, changed, removed int
 	wanted := make(map[string]bool, len(c.Services))

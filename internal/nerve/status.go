@@ -20,6 +20,10 @@ const (
 	Out      State = "out"        // withdrawn, by an operator
 	Draining State = "draining"   // on the way to Drained
 	Drained  State = "drained"    // withdrawn by an operator, in an orderly way
+	Waiting  State = "waiting"    // for something about this host that is not known yet
+	// NotConfigured is a service that is not in the configuration, but in an
+	// operator's order.
+	NotConfigured State = "not configured"
 )
 
 // Status is a service as nerve sees it, for people and programs.
@@ -37,6 +41,7 @@ type Status struct {
 	Flaps      Flaps            `json:"flaps"`
 	Order      *Order           `json:"order,omitempty"`
 	Reloading  bool             `json:"reloading,omitempty"` // new options take over
+	WaitsFor   string           `json:"waits_for,omitempty"` // the service, or its new options
 	Checks     []CheckStatus    `json:"checks"`
 	Reporters  []ReporterStatus `json:"reporters"`
 }
