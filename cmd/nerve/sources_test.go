@@ -185,6 +185,16 @@ func TestRefusesToStart(t *testing.T) {
 	if code := n.exit(); code != exitFault || !strings.Contains(n.out.String(), "zk_acl cannot be kept") {
 		t.Errorf("exit code %d: %s", code, n.out)
 	}
+	if err := os.Chmod(secrets, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	n = start(t, "-c", file("creator"))
+	if code := n.exit(); code != exitFault || !strings.Contains(n.out.String(), "everybody on this host may read") {
+		t.Errorf("exit code %d: %s", code, n.out)
+	}
+	if err := os.Chmod(secrets, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	n = start(t, "-c", file("creator"), "--debug")
 	n.says("service is up")
 	if strings.Contains(n.out.String(), "pa55word") {

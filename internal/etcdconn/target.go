@@ -125,10 +125,23 @@ func (t Target) password() (string, error) {
 	return secret.One("password", t.access.Password, t.access.PasswordFile, t.access.PasswordEnv)
 }
 
+// ReadFiles reports which of the files that Access names cannot be used. Without
+// them no member can be spoken to, and that does not look like a refusal.
+func (t Target) ReadFiles() error {
+	if _, err := t.password(); err != nil {
+		return err
+	}
+	return t.files().Read()
+}
+
+func (t Target) files() secret.TLSFiles {
+	return secret.TLSFiles{CA: t.access.CAFile, Cert: t.access.CertFile, Key: t.access.KeyFile}
+}
+
 // tlsConfig returns nil without TLS.
 func (t Target) tlsConfig() (*tls.Config, error) {
 	if !t.tls {
 		return nil, nil
 	}
-	return secret.TLSFiles{CA: t.access.CAFile, Cert: t.access.CertFile, Key: t.access.KeyFile}.Config()
+	return t.files().Config()
 }

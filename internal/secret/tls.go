@@ -46,6 +46,15 @@ func (f TLSFiles) Config() (*tls.Config, error) {
 	return conf, nil
 }
 
+// Read reports which file cannot be used.
+func (f TLSFiles) Read() error {
+	_, err := f.Config()
+	if err == nil && f.Cert != "" {
+		_, err = f.pair()
+	}
+	return err
+}
+
 func (f TLSFiles) pair() (*tls.Certificate, error) {
 	if err := Private(f.Key); err != nil {
 		return nil, fmt.Errorf("key_file: %w", err)

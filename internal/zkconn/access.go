@@ -105,6 +105,19 @@ func (n normal) credentials() ([]credential, error) {
 	return all, nil
 }
 
+// ReadFiles reports which of the files that Access names cannot be used. Without
+// them no server can be spoken to, and that does not look like a refusal.
+func (e Ensemble) ReadFiles() error {
+	n, err := e.normalize()
+	if err != nil {
+		return err
+	}
+	if _, err := n.credentials(); err != nil {
+		return err
+	}
+	return n.tls.Read()
+}
+
 // encrypt makes conn a TLS connection, if that is wanted.
 func (n normal) encrypt(ctx context.Context, conn net.Conn, address string) (net.Conn, error) {
 	if !n.secure {

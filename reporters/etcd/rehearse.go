@@ -9,11 +9,14 @@ import (
 	"smartstack/internal/etcdconn"
 )
 
-// Rehearse reports why the cluster refuses to let our user register. Without a
-// user nothing is asked; nil is also the answer of a cluster that cannot be
+// Rehearse reports why our credentials cannot be used, and why the cluster
+// refuses to let our user register. Without a user nothing is asked; nil is also the answer of a cluster that cannot be
 // reached in time: that is no refusal. It may be called before the first
 // Report, and writes nothing.
 func (r *Reporter) Rehearse(ctx context.Context) error {
+	if err := r.target.ReadFiles(); err != nil {
+		return err
+	}
 	if !r.user {
 		return nil
 	}

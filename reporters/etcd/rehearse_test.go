@@ -80,3 +80,30 @@ func TestUserWithARole(t *testing.T) {
 		t.Errorf("left are %v", held)
 	}
 }
+
+// What we cannot read is no matter of the cluster's being there.
+func TestRehearsalReadsTheFiles(t *testing.T) {
+	dir := t.TempDir()
+	open := filepath.Join(dir, "open")
+	if err := os.WriteFile(open, []byte("pa55word"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(open, 0o644); err != nil { // the umask must not matter
+		t.Fatal(err)
+	}
+	for want, access := range map[string]etcdconn.Access{
+		"password_file: everybody on this host may read": {Username: "nerve", PasswordFile: open},
+		"password_file: open":                            {Username: "nerve", PasswordFile: dir + "/none"},
+		"ca_file: open":                                  {CAFile: dir + "/none"},
+		"key_file: open":                                 {CertFile: open, KeyFile: dir + "/none"},
+	} {
+		r, err := New(Options{Hosts: []string{"127.0.0.1:1"}, Port: 2379, Path: path, TTL: 10e9, Access: access},
+			etcdconn.NewPool(slog.New(slog.DiscardHandler)), slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Rehearse(t.Context()); err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "pa55word") {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}

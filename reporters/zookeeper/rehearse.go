@@ -8,11 +8,14 @@ import (
 	"smartstack/internal/zkconn"
 )
 
-// Rehearse reports why ZooKeeper refuses to make our nodes with zk_acl. Without
-// zk_acl nothing is asked; nil is also the answer of an ensemble that cannot be
+// Rehearse reports why our credentials cannot be used, and why ZooKeeper refuses
+// to make our nodes with zk_acl. Without zk_acl nothing is asked; nil is also the answer of an ensemble that cannot be
 // reached in time, or has no quorum: that is no refusal. It may be called before
 // the first Report, and registers nothing.
 func (r *Reporter) Rehearse(ctx context.Context) error {
+	if err := r.ensemble.ReadFiles(); err != nil {
+		return err
+	}
 	if len(r.acl) == 0 {
 		return nil
 	}

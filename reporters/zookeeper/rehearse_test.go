@@ -67,3 +67,26 @@ func TestRehearsalWithoutAServer(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What we cannot read is no matter of the ensemble's being there.
+func TestRehearsalReadsTheFiles(t *testing.T) {
+	dir := t.TempDir()
+	open := filepath.Join(dir, "open")
+	if err := os.WriteFile(open, []byte("digest:nerve:pa55word"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(open, 0o644); err != nil { // the umask must not matter
+		t.Fatal(err)
+	}
+	for want, access := range map[string]zkconn.Access{
+		"zk_auth_file: everybody on this host may read": {AuthFile: open},
+		"zk_auth_file: open":                            {AuthFile: dir + "/none"},
+		"ca_file: open":                                 {CAFile: dir + "/none"},
+		"key_file: open":                                {CertFile: open, KeyFile: dir + "/none"},
+	} {
+		err := newNerve(t).reporter(Options{Hosts: []string{"127.0.0.1:1"}, Access: access}).Rehearse(t.Context())
+		if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "pa55word") {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
