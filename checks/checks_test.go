@@ -2,6 +2,8 @@ package checks
 
 import (
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -83,5 +85,34 @@ func TestUnknownKeysWarn(t *testing.T) {
 	_, r := build(t, `{"type":"tcp","tiemout":1}`)
 	if r.Err() != nil || len(r.Warnings()) != 1 || !strings.Contains(r.Warnings()[0], `did you mean "timeout"?`) {
 		t.Errorf("%v %v", r.Err(), r.Warnings())
+	}
+}
+
+// What says that it is a secret is none where everybody may read it.
+func TestOpenSecretsWarn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "nerve.json")
+	for text, want := range map[string]string{
+		`{"type":"http","uri":"/","headers":{"X-Auth-Token":"t","Accept":"*/*"}}`: "headers.X-Auth-Token: everybody",
+		`{"type":"grpc","headers":{"authorization":"Bearer t"}}`:                  "headers.authorization: everybody",
+		`{"type":"exec","command":["true"],"env":{"PGPASSWORD":"p","A":"b"}}`:     "env.PGPASSWORD: everybody",
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, mode := range []os.FileMode{0o600, 0o644} {
+			if err := os.Chmod(path, mode); err != nil {
+				t.Fatal(err)
+			}
+			n, err := config.Read(path, config.ReadOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var r config.Report
+			New(n, web, slog.New(slog.DiscardHandler), &r)
+			warnings := strings.Join(r.Warnings(), "\n")
+			if r.Err() != nil || mode == 0o600 && warnings != "" || mode == 0o644 && (len(r.Warnings()) != 1 || !strings.Contains(warnings, want)) {
+				t.Errorf("%s, mode %o: %v, %s", text, mode, r.Err(), warnings)
+			}
+		}
 	}
 }

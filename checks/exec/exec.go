@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"smartstack/internal/command"
 	"smartstack/internal/config"
 	"smartstack/internal/ranges"
+	"smartstack/internal/secret"
 	"smartstack/internal/service"
 )
 
@@ -30,6 +32,7 @@ type Options struct {
 	Port     int                `cfg:"port" doc:"The command's NERVE_PORT; the service's port when absent."`
 	Command  []string           `cfg:"command,required" doc:"Program and arguments, as a list; no shell is involved."`
 	Env      config.Map[string] `cfg:"env" doc:"Variables for the command, beside PATH, HOME, LANG, SHELL, NERVE_HOST and NERVE_PORT."`
+	EnvFile  string             `cfg:"env_file" doc:"File with more of them, NAME=value in a line. It must not be readable for everybody, and is read at each run."`
 	Dir      string             `cfg:"directory" default:"/" doc:"Working directory of the command."`
 	Degraded []string           `cfg:"degraded_codes" doc:"Exit codes, or ranges of them, that mean degraded; 1 for the plugins of Nagios."`
 	Timeout  config.Seconds     `cfg:"timeout" default:"1" doc:"Time until the command is killed, in seconds."`
@@ -82,8 +85,16 @@ func (c *Check) Check(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	run := c.command
+	if c.o.EnvFile != "" {
+		more, err := readEnv(c.o.EnvFile)
+		if err != nil {
+			return fmt.Errorf("env_file: %w", err)
+		}
+		run.Env = slices.Concat(run.Env, more)
+	}
 	over := make(chan command.Result, 1)
-	go func() { over <- c.command.Run(ctx) }()
+	go func() { over <- run.Run(ctx) }()
 	select {
 	case r := <-over:
 		return c.judge(r)
@@ -98,6 +109,30 @@ func (c *Check) Check(ctx context.Context) error {
 		return fmt.Errorf("%s: %w, and cannot be killed: it waits inside the system", c.o.Command[0], ctx.Err())
 	}
 }
+
+// readEnv reads variables. Its errors show no value, nor what may be one.
+func readEnv(path string) ([]string, error) {
+	text, err := secret.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	var env []string
+	number := 0
+	for line := range strings.Lines(text) {
+		number++
+		if line = strings.TrimRight(line, "\r\n"); line == "" || line[0] == '#' {
+			continue
+		}
+		if name, _, ok := strings.Cut(line, "="); !ok || name == "" || strings.Contains(name, " ") || strings.ContainsRune(line, 0) {
+			return nil, fmt.Errorf("%s, line %d: want NAME=value", path, number)
+		}
+		env = append(env, line)
+	}
+	return env, nil
+}
+
+// Validate is called by the decoder.
+func (o *Options) Validate(n *config.Node, r *config.Report) { r.KeepSecrets(n.Get("env")) }
 
 func (c *Check) judge(r command.Result) error {
 	if r.Err != nil && c.degraded.Has(r.Code) {

@@ -87,8 +87,12 @@ func TestResults(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	t.Setenv("NERVE_TEST_SECRET", "x")
 	dir := t.TempDir()
+	file := filepath.Join(dir, "more")
+	if err := os.WriteFile(file, []byte("# of the check\nTOKEN=x = y\n\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	c := build(t, Options{
-		Host: "10.0.0.1", Port: 80, Dir: dir, Command: []string{"sh", "-c", "pwd > out; env >> out; readlink /proc/self/fd/0 >> out"},
+		Host: "10.0.0.1", Port: 80, Dir: dir, EnvFile: file, Command: []string{"sh", "-c", "pwd > out; env >> out; readlink /proc/self/fd/0 >> out"},
 		Env: config.Map[string]{{Key: "A", Value: "b c"}, {Key: "LANG", Value: "de"}},
 	})
 	if err := c.Check(t.Context()); err != nil {
@@ -102,13 +106,19 @@ func TestEnvironment(t *testing.T) {
 	for line := range strings.Lines(string(out)) {
 		got[strings.TrimSpace(line)] = true
 	}
-	for _, want := range []string{dir, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/", "LANG=de", "NERVE_HOST=10.0.0.1", "NERVE_PORT=80", "A=b c", "/dev/null"} {
+	for _, want := range []string{dir, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/", "LANG=de", "NERVE_HOST=10.0.0.1", "NERVE_PORT=80", "A=b c", "TOKEN=x = y", "/dev/null"} {
 		if !got[want] {
 			t.Errorf("%q is missing in %q", want, out)
 		}
 	}
 	if strings.Contains(string(out), "SECRET") || got["LANG=C.UTF-8"] {
 		t.Errorf("too much: %q", out)
+	}
+	if err := os.WriteFile(file, []byte("A=b\npa55word\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Check(t.Context()); err == nil || err.Error() != "env_file: "+file+", line 2: want NAME=value" {
+		t.Errorf("got %v", err)
 	}
 }
 

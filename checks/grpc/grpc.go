@@ -30,6 +30,7 @@ type Options struct {
 	checkconn.Target
 	Service  string             `cfg:"grpc_service" doc:"Name of the service to ask for; empty for the server as a whole."`
 	Metadata config.Map[string] `cfg:"headers" doc:"Metadata of the request, such as authorization."`
+	File     string             `cfg:"headers_file" doc:"File with more of them, name: value in a line. It must not be readable for everybody, and may be renewed in place."`
 	TLS      checkconn.TLS      `cfg:",inline"`
 	Timeout  config.Seconds     `cfg:"timeout" default:"1" doc:"Time for all of the check, in seconds."`
 }
@@ -37,7 +38,8 @@ type Options struct {
 // Check is one gRPC check.
 type Check struct {
 	o        Options
-	metadata metadata.MD
+	metadata metadata.MD            // all of it
+	file     *checkconn.HeadersFile // nil = none
 	dialer   *checkconn.Dialer
 }
 
@@ -50,11 +52,43 @@ func New(o Options, _ *slog.Logger) (*Check, error) {
 	if o.Timeout <= 0 {
 		return nil, errors.New("timeout: want more than 0 seconds")
 	}
-	c := &Check{o: o, metadata: metadata.MD{}, dialer: dialer}
 	for _, h := range o.Metadata {
-		c.metadata.Append(h.Key, h.Value)
+		if !checkconn.ValidHeader(h.Key, h.Value) { // the value may be a secret
+			return nil, fmt.Errorf("headers: %q is no valid header: a name, and a value without line breaks", h.Key)
+		}
+	}
+	c := &Check{o: o, dialer: dialer}
+	c.send(nil)
+	if o.File != "" {
+		c.file = checkconn.NewHeadersFile(o.File)
 	}
 	return c, nil
+}
+
+// Validate is called by the decoder.
+func (o *Options) Validate(n *config.Node, r *config.Report) { r.KeepSecrets(n.Get("headers")) }
+
+// send makes the metadata of the options and the file's headers.
+func (c *Check) send(filed []checkconn.Header) {
+	c.metadata = metadata.MD{}
+	for _, h := range c.o.Metadata {
+		c.metadata.Append(h.Key, h.Value)
+	}
+	for _, h := range filed {
+		c.metadata.Append(h.Key, h.Value)
+	}
+}
+
+// refresh takes over the headers of headers_file where they have changed.
+func (c *Check) refresh() error {
+	if c.file == nil {
+		return nil
+	}
+	list, fresh, err := c.file.Load()
+	if err == nil && fresh {
+		c.send(list)
+	}
+	return err
 }
 
 // Timeout is the longest that Check takes.
@@ -62,6 +96,9 @@ func (c *Check) Timeout() time.Duration { return c.o.Timeout.Duration() }
 
 // Check asks once on a new connection.
 func (c *Check) Check(ctx context.Context) error {
+	if err := c.refresh(); err != nil {
+		return err
+	}
 	// Connected before the library has its say: it would try again and again,
 	// and hide why it cannot.
 	conn, err := c.connect(ctx)

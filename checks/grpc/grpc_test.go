@@ -107,6 +107,17 @@ func TestMetadata(t *testing.T) {
 	target := checktest.Target(serve(t, "tcp", "127.0.0.1:0", health.NewServer(), guard))
 	wantEnd(t, build(t, Options{Target: target}), `Unauthenticated: "who are you?"`)
 	wantEnd(t, build(t, Options{Target: target, Metadata: config.Map[string]{{Key: "Authorization", Value: "Bearer x"}}}), "")
+
+	file := filepath.Join(t.TempDir(), "headers")
+	if err := os.WriteFile(file, []byte("Authorization: Bearer y\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := build(t, Options{Target: target, File: file})
+	wantEnd(t, c, "Unauthenticated")
+	if err := os.WriteFile(file, []byte("x-more: 1\nAuthorization: Bearer x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantEnd(t, c, "")
 }
 
 func TestTLS(t *testing.T) {
@@ -135,8 +146,11 @@ func TestNewRefuses(t *testing.T) {
 	for want, o := range map[string]Options{
 		"port":    {Timeout: 1},
 		"timeout": {Target: checkconn.Target{Host: "h", Port: 1}},
+		`headers: "authorization" is no valid header`: {
+			Timeout: 1, Target: checkconn.Target{Host: "h", Port: 1}, Metadata: config.Map[string]{{Key: "authorization", Value: "pa55word\n"}},
+		},
 	} {
-		if _, err := New(o, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := New(o, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "pa55word") {
 			t.Errorf("%+v: got %v, want %q in it", o, err, want)
 		}
 	}

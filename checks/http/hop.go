@@ -45,8 +45,8 @@ func (h *hop) prepare(own config.Map[string]) error {
 	}
 	h.headers = []header{{"Host", h.at.Host}, {"Accept", "*/*"}, {"User-Agent", "nerve"}, {"Connection", "close"}}
 	for _, e := range own {
-		if !validHeader(e.Key, e.Value) {
-			return fmt.Errorf("headers: %q: %q is no valid header", e.Key, e.Value)
+		if !checkconn.ValidHeader(e.Key, e.Value) { // the value may be a secret
+			return fmt.Errorf("headers: %q is no valid header: a name, and a value without line breaks", e.Key)
 		}
 		h.set(http.CanonicalHeaderKey(e.Key), e.Value)
 	}
@@ -68,13 +68,6 @@ func (h *hop) set(key, value string) {
 		}
 	}
 	h.headers = append(h.headers, header{key, value})
-}
-
-// validHeader keeps a header on its line and its name a name.
-func validHeader(key, value string) bool {
-	control := func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
-	return key != "" && !strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ':' }) &&
-		!strings.ContainsFunc(value, control)
 }
 
 // hostHeader is the target's name, with the port unless it is the usual one.
@@ -132,7 +125,7 @@ func (c *Check) follow(h *hop, location string) (*hop, error) {
 	at := &url.URL{Scheme: to.Scheme, Host: to.Host}
 	if *at == *c.first.at {
 		next := &hop{at: at, uri: to.RequestURI(), dialer: c.first.dialer}
-		return next, next.prepare(c.o.Headers)
+		return next, next.prepare(c.headers)
 	}
 	t := checkconn.Target{Host: to.Hostname(), Port: 80}
 	if to.Scheme == "https" {

@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,6 +45,7 @@ type Options struct {
 	Redirects   int                `cfg:"follow_redirects" default:"0" doc:"How many redirects to follow, at most 10; with 0 a redirect is judged by its code."`
 	HTTP2       bool               `cfg:"http2" default:"false" doc:"Speak HTTP/2: with ssl when the target agrees to it, else without asking."`
 	Headers     config.Map[string] `cfg:"headers" doc:"Request headers; they replace our own of the same name. Redirects to another host do not get them."`
+	HeadersFile string             `cfg:"headers_file" doc:"File with more of them, Name: value in a line, such as authorization. It must not be readable for everybody, and may be renewed in place."`
 	SSL         bool               `cfg:"ssl" default:"false" doc:"Speak TLS."`
 	Verify      bool               `cfg:"ssl_verify" default:"false" doc:"Verify the certificate; the original never does."`
 	CAFile      string             `cfg:"ssl_ca_file" doc:"PEM file with the authorities that ssl_verify trusts; the system's when absent."`
@@ -56,6 +58,9 @@ type Options struct {
 	SSLTimeout  config.Seconds     `cfg:"ssl_timeout" default:"0.2" doc:"Time for the TLS handshake, in seconds."`
 }
 
+// Validate is called by the decoder.
+func (o *Options) Validate(n *config.Node, r *config.Report) { r.KeepSecrets(n.Get("headers")) }
+
 // maxRedirects bounds follow_redirects.
 const maxRedirects = 10
 
@@ -63,7 +68,9 @@ const maxRedirects = 10
 type Check struct {
 	o        Options
 	first    *hop
-	expected ranges.Set // empty = 200-399
+	headers  config.Map[string]     // all of them
+	file     *checkconn.HeadersFile // nil = none
+	expected ranges.Set             // empty = 200-399
 	degraded ranges.Set
 	pattern  *regexp.Regexp // nil = none
 	method   *http.Request  // what http.ReadResponse wants to know
@@ -89,7 +96,10 @@ func New(o Options, _ *slog.Logger) (*Check, error) {
 		o.URI = "/" + o.URI
 	}
 	o.Host = strings.Trim(o.Host, "[]")
-	c := &Check{o: o, method: &http.Request{Method: http.MethodGet}, reader: bufio.NewReaderSize(nil, 1024)}
+	c := &Check{o: o, headers: o.Headers, method: &http.Request{Method: http.MethodGet}, reader: bufio.NewReaderSize(nil, 1024)}
+	if o.HeadersFile != "" {
+		c.file = checkconn.NewHeadersFile(o.HeadersFile)
+	}
 	if err := c.judgement(); err != nil {
 		return nil, err
 	}
@@ -149,6 +159,9 @@ func (c *Check) Timeout() time.Duration {
 
 // Check makes one request, and one for each redirect that it follows.
 func (c *Check) Check(ctx context.Context) error {
+	if err := c.refresh(); err != nil {
+		return err
+	}
 	h := c.first
 	for left := c.o.Redirects; ; left-- {
 		next, err := c.visit(ctx, h, c.o.Redirects > 0)
@@ -162,6 +175,22 @@ func (c *Check) Check(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// refresh takes over the headers of headers_file where they have changed.
+func (c *Check) refresh() error {
+	if c.file == nil {
+		return nil
+	}
+	list, fresh, err := c.file.Load()
+	if err != nil || !fresh {
+		return err
+	}
+	c.headers = slices.Clone(c.o.Headers)
+	for _, h := range list {
+		c.headers = append(c.headers, config.Entry[string]{Key: h.Key, Value: h.Value})
+	}
+	return c.first.prepare(c.headers)
 }
 
 // visit makes the request of one hop. With follow it returns where a redirect

@@ -2,6 +2,8 @@ package config
 
 import (
 	"reflect"
+	"slices"
+	"strings"
 
 	"smartstack/internal/secret"
 )
@@ -41,5 +43,19 @@ func (r *Report) keep(n *Node) {
 	}
 	if open {
 		r.Warn(n, "everybody on this host may read this file, and with it this secret: chmod 0600 it, or keep the secret in a file of its own")
+	}
+}
+
+// telling are parts of names whose values are mostly secrets.
+var telling = [...]string{"authorization", "cookie", "token", "secret", "passw", "api-key", "api_key", "apikey", "private"}
+
+// KeepSecrets notes those of an object's values whose names say that they are
+// secrets, and warns when everybody may read them.
+func (r *Report) KeepSecrets(object *Node) {
+	for i, key := range object.Keys() {
+		low := strings.ToLower(key)
+		if slices.ContainsFunc(telling[:], func(part string) bool { return strings.Contains(low, part) }) {
+			r.keep(object.Items()[i])
+		}
 	}
 }
