@@ -42,6 +42,9 @@ func NewTarget(hosts []string, port int, access Access) (Target, error) {
 	var list []string
 	var schemes []string
 	for _, entry := range hosts {
+		if at := strings.LastIndexByte(entry, '@'); at >= 0 { // what is before it may be a password, with commas or colons
+			return Target{}, fmt.Errorf("etcd host …%q: user and password do not belong here, but into username and password_file", entry[at:])
+		}
 		for host := range strings.SplitSeq(entry, ",") {
 			scheme, address, err := parseHost(strings.TrimSpace(host), port)
 			if err != nil {
@@ -83,7 +86,7 @@ func parseHost(entry string, port int) (scheme, address string, err error) {
 			return "", "", fmt.Errorf("etcd host %q: want host, host:port or a URL with http or https", entry)
 		}
 		u, err := url.Parse(entry)
-		if err != nil || u.User != nil || u.RawQuery != "" || strings.Trim(u.Path, "/") != "" {
+		if err != nil || u.RawQuery != "" || strings.Trim(u.Path, "/") != "" {
 			return "", "", fmt.Errorf("etcd host %q: a URL may hold a scheme, a host and a port only", entry)
 		}
 		scheme, rest = before, strings.TrimRight(after, "/")
