@@ -33,7 +33,7 @@ func (w *window) metrics(ctx context.Context, e *telemetry.Exposition) {
 	}
 	each("smartstack_service_registered", "gauge", "1 while the service is to be in the registries.", func(s *nerve.Status) float64 { return oneIf(s.Registered) })
 	each("smartstack_service_changed_timestamp_seconds", "gauge", "When that was decided last, as a Unix time in seconds.", func(s *nerve.Status) float64 { return float64(s.Since.UnixMilli()) / 1000 })
-	each("smartstack_service_flaps_total", "counter", "How often the checks have seen the service get worse, since its options changed last.", func(s *nerve.Status) float64 { return float64(s.Flaps.Total) })
+	each("smartstack_service_flaps_total", "counter", "How often the checks have seen the service get worse, since nerve has known it.", func(s *nerve.Status) float64 { return float64(s.Flaps.Total) })
 	each("smartstack_service_ordered", "gauge", "1 while an order of an operator is in force.", func(s *nerve.Status) float64 { return oneIf(s.Order != nil) })
 	each("smartstack_service_held", "gauge", "1 while flap_damping, rate_limiting or max_down_at_once holds the decision back.", func(s *nerve.Status) float64 { return oneIf(s.Held != nil) })
 	each("smartstack_service_waiting", "gauge", "1 while the service, or its new options, waits for something about this host.", func(s *nerve.Status) float64 { return oneIf(s.WaitsFor != "") })

@@ -18,7 +18,7 @@ type Damping struct {
 // flaps is what one service has done.
 type flaps struct {
 	damping Damping
-	total   int     // since the loop began
+	total   int     // since nerve began, or the service came
 	fresh   float64 // what counts of them, at the time in at
 	at      time.Time
 	damped  bool

@@ -40,6 +40,27 @@ type seat struct {
 	order    atomic.Pointer[Order]    // the runner's; nil = none
 	unit     atomic.Pointer[unit]     // that reports, or withdraws once the next has
 	standing atomic.Pointer[standing] // nil = never registered
+	past     atomic.Pointer[past]     // nil = nothing was ever decided
+}
+
+// past is what a service has done that still counts: a reload of its options, or
+// of a label, must not make one that flaps look calm. A stored one is immutable.
+type past struct {
+	flaps  flaps
+	bucket bucket
+}
+
+// under returns the past with the options of s, which fresh has.
+func (p past) under(s *Service, fresh past) past {
+	p.flaps.damping = s.Damping
+	if !p.bucket.limit.On {
+		p.bucket = fresh.bucket
+	}
+	p.bucket.limit = s.Limit
+	if s.Limit.On {
+		p.bucket.tokens = min(p.bucket.tokens, s.Limit.Burst)
+	}
+	return p
 }
 
 // ordered returns the operator's order that is in force.

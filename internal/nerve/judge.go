@@ -13,12 +13,13 @@ import (
 // judge decides how well one service is. Whoever has the turn of its unit uses
 // it.
 type judge struct {
-	svc    *Service
-	seat   *seat
-	log    *slog.Logger
-	heard  []opinion // one for each check
-	bucket bucket
-	flaps  flaps
+	svc   *Service
+	seat  *seat
+	log   *slog.Logger
+	heard []opinion // one for each check
+	past  past
+	spent bool // a token of past.bucket
+	heir  bool // past is that of the loop before
 
 	raw   int // the level by the checks alone
 	known bool
@@ -50,7 +51,10 @@ const (
 func newJudge(s *Service, seat *seat, log *slog.Logger, now time.Time) *judge {
 	j := &judge{
 		svc: s, seat: seat, log: log, heard: make([]opinion, len(s.Checks)),
-		bucket: newBucket(s.Limit, now), flaps: flaps{damping: s.Damping}, since: now,
+		past: past{bucket: newBucket(s.Limit, now), flaps: flaps{damping: s.Damping}}, since: now,
+	}
+	if before := seat.past.Load(); before != nil {
+		j.past, j.heir = before.under(s, j.past), true
 	}
 	for i, c := range s.Checks {
 		j.heard[i].health = newHealth(c)
@@ -102,18 +106,32 @@ func (j *judge) decide(now time.Time) {
 	if !known {
 		return
 	}
+	before := j.past.flaps
+	j.spent = false
+	j.follow(raw, check, now)
+	if j.spent || j.past.flaps != before {
+		kept := j.past
+		j.seat.past.Store(&kept)
+	}
+}
+
+// follow lets the decision follow the checks, as far as nothing holds it.
+func (j *judge) follow(raw, check int, now time.Time) {
 	from, first := j.level, !j.known
 	if first {
 		from = j.seat.level()
 	} else if raw < j.raw {
-		j.flaps.drop(now)
+		j.past.flaps.drop(now)
 	}
 	j.raw = raw
-	if raw == from && !first {
+	if raw == from && (!first || j.heir) {
 		j.hold("", raw)
+		if first {
+			j.set(raw, check, now)
+		}
 		return
 	}
-	if held := j.holds(raw, from, first, now); held != "" {
+	if held := j.holds(raw, from, first && !j.heir, now); held != "" {
 		j.hold(held, raw)
 		if first { // what stood before goes on
 			j.set(from, check, now)
@@ -124,14 +142,15 @@ func (j *judge) decide(now time.Time) {
 	j.set(raw, check, now)
 }
 
-// holds tells what the change has to wait for.
+// holds tells what the change has to wait for. first means that nothing has been
+// decided about the service before.
 func (j *judge) holds(raw, from int, first bool, now time.Time) hold {
-	limited := !j.bucket.has(now)
+	limited := !j.past.bucket.has(now)
 	if limited && !first {
 		j.throttled()
 	}
 	switch {
-	case raw > from && j.flaps.hold(now):
+	case raw > from && j.past.flaps.hold(now):
 		return holdDamping
 	case limited && !first && !j.svc.Limit.Shadow:
 		return holdLimit
@@ -140,7 +159,8 @@ func (j *judge) holds(raw, from int, first bool, now time.Time) hold {
 	case limited && !first:
 		j.log.Warn("changes too often for rate_limiting, which only tells in shadow_mode", "percent", raw)
 	default:
-		j.bucket.take(now)
+		j.past.bucket.take(now)
+		j.spent = true
 	}
 	return ""
 }
@@ -155,8 +175,8 @@ func (j *judge) hold(by hold, raw int) {
 	case holdLimit:
 		j.log.Warn("changes state too often for rate_limiting; the change waits", "percent", raw)
 	case holdDamping:
-		j.log.Warn("flaps; it is not registered before it has been calm for a while", "flaps", j.flaps.total,
-			"until", j.flaps.until())
+		j.log.Warn("flaps; it is not registered before it has been calm for a while", "flaps", j.past.flaps.total,
+			"until", j.past.flaps.until())
 	case holdGate:
 		j.log.Error("checks say down, but max_down_at_once services are down already; it stays registered")
 	}

@@ -236,3 +236,46 @@ func TestDeathInTheQueue(t *testing.T) {
 		_ = w.stop()
 	})
 }
+
+// A reload, of a label for example, forgives nothing: who is damped or limited
+// stays so.
+func TestReloadKeepsWhatHoldsAServiceBack(t *testing.T) {
+	for name, change := range map[string]func(*Service){
+		"flap_damping":  func(s *Service) { s.Damping = Damping{Drops: 3, Calm: 10 * time.Second} },
+		"rate_limiting": func(s *Service) { s.Limit = Limit{On: true, Rate: 0.05, Burst: 8} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				check, reg := &fakeCheck{}, &fakeRegistry{}
+				build := func(key string) Service {
+					s := svc("web", key, check, reg)
+					change(&s)
+					return s
+				}
+				w := run(t, Config{Services: []Service{build("1")}})
+				after(time.Second)
+				for range 4 {
+					check.set(func(c *fakeCheck) { c.err = errSick })
+					after(500 * time.Millisecond)
+					check.set(func(c *fakeCheck) { c.err = nil })
+					after(500 * time.Millisecond)
+				}
+				before := w.status("web")
+				if before.Held == nil || before.Held.By != name || before.Registered {
+					t.Fatalf("the status is %+v", before)
+				}
+				w.reload(build("2"))
+				after(2 * time.Second)
+				st := w.status("web")
+				if st.Reloading || st.Held == nil || st.Held.By != name || st.Registered || st.Flaps.Total != before.Flaps.Total {
+					t.Errorf("the status is %+v", st)
+				}
+				after(time.Minute)
+				if st := w.status("web"); !st.Registered || st.Held != nil {
+					t.Errorf("the status is %+v", st)
+				}
+				_ = w.stop()
+			})
+		})
+	}
+}

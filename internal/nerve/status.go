@@ -55,7 +55,7 @@ type Held struct {
 
 // Flaps tells how often the checks have seen the service get worse.
 type Flaps struct {
-	Total int     `json:"total"` // since the last reload of its options
+	Total int     `json:"total"` // since nerve has known the service
 	Fresh float64 `json:"fresh"` // what flap_damping counts of them now
 }
 

@@ -37,7 +37,7 @@ func (u *unit) show() {
 	v := view{
 		known: j.known, level: j.level, since: j.since, check: j.check, why: text(j.why),
 		held: j.held, raw: j.raw, up: u.up, warmed: u.warmed,
-		starting: u.starting != nil, startErr: text(u.startErr), flaps: j.flaps,
+		starting: u.starting != nil, startErr: text(u.startErr), flaps: j.past.flaps,
 	}
 	if want := u.want.Load(); want != nil {
 		v.weight = want.Backend.Weight
