@@ -107,17 +107,17 @@ func (d *desk) wanted(want *service.Registration) service.Registration {
 }
 
 // queued returns how long the next report has to wait for its turn: not at all,
-// unless it is going to register something.
+// unless it is going to register something that is not there yet.
 func (d *desk) queued() time.Duration {
 	want := d.want.Load()
 	if !want.Up {
 		return 0
 	}
 	if s, ok := d.reporter.(stander); ok {
-		if s.Stands(d.wanted(want)) {
+		if s.Stands(d.wanted(want)) || s.Holds() {
 			return 0
 		}
-	} else if d.made.Load() == want {
+	} else if made := d.made.Load(); made != nil && made.Up {
 		return 0
 	}
 	return d.queue.wait()

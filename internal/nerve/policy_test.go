@@ -220,6 +220,26 @@ func TestRateOfRegistrations(t *testing.T) {
 	})
 }
 
+// What is registered already does not queue with a new weight: a drain must not
+// wait behind the registrations of others.
+func TestWeightsDoNotQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		check, first, reg := &fakeCheck{}, &fakeRegistry{}, &fakeRegistry{}
+		web := weighty(svc("web", "", check, first), 10)
+		w := run(t, Config{Services: []Service{web}, Rate: 0.01})
+		after(time.Second)
+		services := []Service{web}
+		for i := range 10 { // fill the queue
+			services = append(services, svc(fmt.Sprint(i), "", nil, reg))
+		}
+		w.configs.Put(Config{Services: services, Rate: 0.01})
+		after(time.Second)
+		_ = w.apply(Change{Do: SetWeight, Services: []string{"web"}, Weight: 0})
+		first.weighs(t, "web", 0)
+		_ = w.stop()
+	})
+}
+
 // What has to wait for its turn is not registered when it dies meanwhile.
 func TestDeathInTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

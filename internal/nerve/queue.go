@@ -40,8 +40,11 @@ func (q *queue) wait() time.Duration {
 	}
 }
 
-// stander is a reporter that can tell, without asking its registry, whether
-// Report would have nothing to do.
+// stander is a reporter that can tell what is registered without asking its
+// registry.
 type stander interface {
+	// Stands tells whether Report would have nothing to do.
 	Stands(r service.Registration) bool
+	// Holds tells whether a registration of ours is there, whatever it says.
+	Holds() bool
 }

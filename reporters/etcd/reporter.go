@@ -109,6 +109,12 @@ func (r *Reporter) Stands(reg service.Registration) bool {
 	return reg.Up && r.dir != nil && r.stands(reg.Payload(), r.mine.lease) && len(r.mine.stale) == 0
 }
 
+// Holds tells whether a key of ours is there, whatever it says.
+func (r *Reporter) Holds() bool {
+	r.look()
+	return r.dir != nil && r.stands(r.mine.value, r.mine.lease)
+}
+
 // look takes in what the watch has told. A key that we have deleted and that is
 // there again is to be deleted once more: our own write of it may have been
 // under way for so long that it overtook the deletion.

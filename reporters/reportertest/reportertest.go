@@ -143,9 +143,22 @@ func closeUnused(t *testing.T, r Registry) {
 func vanished(t *testing.T, r Registry) {
 	rep := r.New()
 	defer closed(t, rep)
+	wantHolds(t, rep, false)
 	report(t, rep, up)
+	wantHolds(t, rep, true)
 	r.Vanish()
 	eventuallyReports(t, r, rep, up, Web)
+	wantHolds(t, rep, true)
+	report(t, rep, down)
+	wantHolds(t, rep, false)
+}
+
+// wantHolds asks those that can tell whether a registration is theirs.
+func wantHolds(t *testing.T, rep service.Reporter, want bool) {
+	t.Helper()
+	if h, ok := rep.(interface{ Holds() bool }); ok && h.Holds() != want {
+		t.Errorf("holds a registration: %v, want %v", !want, want)
+	}
 }
 
 func changed(t *testing.T, r Registry) {

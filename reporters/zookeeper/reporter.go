@@ -95,6 +95,9 @@ func (r *Reporter) Stands(reg service.Registration) bool {
 	return reg.Up && n != nil && reg == r.last && r.untouched(n) && !r.due(n)
 }
 
+// Holds tells whether a node of ours is there, whatever it says.
+func (r *Reporter) Holds() bool { return r.node != nil && r.untouched(r.node) }
+
 func (r *Reporter) open() (err error) {
 	if r.conn == nil {
 		if r.conn, err = r.pool.Open(r.ensemble); err == nil {
