@@ -78,6 +78,7 @@ func (s Set) Equal(o Set) bool { return maps.Equal(s.values, o.values) }
 // NewFinder.
 type Finder struct {
 	metadata *metadata
+	reading  sync.Map // a directory of labels -> *atomic.Int32, who reads it now
 }
 
 // NewFinder makes a finder; getenv is os.LookupEnv or a test's, and tells where
@@ -121,6 +122,6 @@ func (f *Finder) find(ctx context.Context, w Want) (string, error) {
 	case ec2:
 		return f.metadata.get(ctx, w.of)
 	default:
-		return readLabels(w.of)
+		return f.labels(ctx, w.of, readLabels)
 	}
 }

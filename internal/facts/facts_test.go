@@ -2,6 +2,7 @@ package facts
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -262,4 +264,52 @@ func TestFollower(t *testing.T) {
 	orders.Put(Order{Wants: []Want{Labels(dir), Interface("lo")}, Known: *last.Load()})
 	want(Interface("lo"), "127.0.0.1")
 	want(Labels(dir), `{"az":"b"}`)
+}
+
+// What is no file is passed over by nobody, and waited for by nobody.
+func TestLabelsThatAreNoFiles(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := readLabels(dir)
+	if err == nil || !strings.HasSuffix(err.Error(), "pipe is no file, but p---------") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A directory that hangs keeps nobody from starting, and is not asked for ever.
+func TestLabelsThatHang(t *testing.T) {
+	f := NewFinder(environment(nil))
+	free := make(chan struct{})
+	var calls atomic.Int32
+	hang := func(string) (string, error) {
+		calls.Add(1)
+		<-free
+		return "{}", nil
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range maxReaders {
+		if _, err := f.labels(ctx, "/d", hang); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	}
+	servers.Eventually(t, func() error {
+		if n := calls.Load(); n != maxReaders {
+			return fmt.Errorf("%d calls", n)
+		}
+		return nil
+	})
+	if _, err := f.labels(t.Context(), "/d", hang); err == nil || !strings.Contains(err.Error(), "earlier attempts") {
+		t.Errorf("got %v", err)
+	}
+	close(free)
+	servers.Eventually(t, func() error {
+		_, err := f.labels(t.Context(), "/d", func(string) (string, error) { return "{}", nil })
+		return err
+	})
+	if n := calls.Load(); n != maxReaders {
+		t.Errorf("%d calls", n)
+	}
 }
