@@ -60,11 +60,11 @@ type input struct {
 
 // readInput reads the file and everything it names. The error holds the faults
 // that keep the rest from being looked at.
-func readInput(path string, strict bool) (*input, error) {
+func readInput(path string, strict bool, getenv func(string) (string, bool)) (*input, error) {
 	in := &input{path: path, strict: strict, report: config.Report{Strict: strict}}
 	var err error
-	if in.root, err = config.Read(path, config.ReadOptions{}); err != nil {
-		return nil, blablacar.Explain(path, err)
+	if in.root, err = blablacar.Read(path, getenv); err != nil {
+		return nil, err
 	}
 	var o struct {
 		Dir    string `cfg:"service_conf_dir"`
@@ -73,7 +73,7 @@ func readInput(path string, strict bool) (*input, error) {
 	in.root.Decode(&o, &config.Report{})
 	if o.Reload { // summed before it is read, so that no change is missed
 		in.sum, _ = confwatch.Sum(confwatch.Files{Main: path, Dir: o.Dir}) // a fault is found again by the reading
-		if in.root, err = config.Read(path, config.ReadOptions{}); err != nil {
+		if in.root, err = blablacar.Read(path, getenv); err != nil {
 			return nil, err
 		}
 	}
@@ -84,7 +84,7 @@ func readInput(path string, strict bool) (*input, error) {
 
 // readPlan is readInput and plan, with nothing known of the host.
 func readPlan(path, instance string, strict bool, deps reporters.Deps, log *slog.Logger) (*plan, error) {
-	in, err := readInput(path, strict)
+	in, err := readInput(path, strict, deps.Getenv)
 	if err != nil {
 		return nil, err
 	}

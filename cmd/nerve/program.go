@@ -40,7 +40,7 @@ type program struct {
 
 // check reads the configuration, says what it finds and touches nothing.
 func (p *program) check(stdout, stderr io.Writer) int {
-	in, err := readInput(p.start.Config, p.start.Strict)
+	in, err := readInput(p.start.Config, p.start.Strict, p.deps.Getenv)
 	var plan *plan
 	if err == nil {
 		plan, err = in.plan(p.instance, knowledge{dry: true}, p.deps, p.log)
@@ -62,7 +62,7 @@ func (p *program) check(stdout, stderr io.Writer) int {
 // plan reads the files and makes of them what is known to be usable: the
 // registries would not refuse it.
 func (p *program) plan(ctx context.Context) (in *input, made *plan, err error) {
-	if in, err = readInput(p.start.Config, p.start.Strict); err != nil {
+	if in, err = readInput(p.start.Config, p.start.Strict, p.deps.Getenv); err != nil {
 		return nil, nil, err
 	}
 	if made, err = p.build(in); err != nil {

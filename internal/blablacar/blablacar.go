@@ -13,9 +13,26 @@ import (
 // Is tells whether a file is theirs.
 func Is(root *config.Node) bool { return root.Get("services").Kind() == config.List }
 
-// Explain adds to the fault of a file that cannot be read what may be behind
-// it: theirs are templates over the environment first.
-func Explain(path string, fault error) error {
+// Read reads a file of ours or of theirs. In theirs {{ .NAME }} is a variable of
+// the environment.
+func Read(path string, getenv func(string) (string, bool)) (*config.Node, error) {
+	root, err := config.Read(path, config.ReadOptions{})
+	if err == nil && !Is(root) {
+		return root, nil
+	}
+	expanded, again := config.Read(path, config.ReadOptions{Names: true, Getenv: getenv})
+	switch {
+	case again == nil && Is(expanded):
+		return expanded, nil
+	case err != nil:
+		return nil, explain(path, err)
+	}
+	return root, nil
+}
+
+// explain adds to the fault of a file that cannot be read what may be behind
+// it: theirs are templates first.
+func explain(path string, fault error) error {
 	text, err := os.ReadFile(path)
 	before, _, found := strings.Cut(string(text), "{{")
 	if err != nil || !found {
@@ -24,7 +41,7 @@ func Explain(path string, fault error) error {
 	return errors.Join(fault, config.Fault{File: path, Line: 1 + strings.Count(before, "\n"), Msg: noTemplates})
 }
 
-const noTemplates = "Go templates ({{ }}) are not expanded: put the value in their place (host and labels take ${NAME} from the environment, passwords password_env)"
+const noTemplates = "of Go templates only {{ .NAME }} is expanded, in a list of services, with a variable that the environment has: put the value in their place (host and labels take ${NAME}, passwords password_env)"
 
 // templates reports every text of n that is a template.
 func templates(n *config.Node, r *config.Report) {

@@ -2,7 +2,6 @@ package blablacar
 
 import (
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -121,7 +120,7 @@ func TestWhatHasNoCounterpart(t *testing.T) {
 		{"services: [{port: 1, checks: [{type: kubernetes}]}]", `services[0].checks[0]: a check of type "kubernetes" has no counterpart, as nerve speaks to no API server`, ""},
 		{"services: [{port: 1, checks: [{type: proxyhttp}]}]", `services[0].checks[0]: a check of type "proxyhttp" has no counterpart, as it judges a proxy`, ""},
 		{"services: [{port: 1, checks: [{type: sys}]}]", `services[0].checks[0]: a check of type "sys" has no counterpart; exec can run one`, ""},
-		{`services: [{port: "{{.PORT}}"}]`, "services[0].port: Go templates ({{ }}) are not expanded", ""},
+		{`services: [{port: "{{.PORT}}"}]`, "services[0].port: of Go templates only {{ .NAME }} is expanded", ""},
 		{"services: [{port: 1, checks: [{type: sql, driver: oracle}]}]", `got "oracle"`, ""},
 		{"services: [{port: 1, checks: [{type: sql, datasource: x}]}]", "datasource is a template", ""},
 		{"services: [{port: 1, checks: [{type: amqp, datasource: x}]}]", "datasource is a template", ""},
@@ -142,21 +141,56 @@ func TestWhatHasNoCounterpart(t *testing.T) {
 	}
 }
 
-// A file that is no YAML before its templates are expanded is explained.
-func TestExplain(t *testing.T) {
+// What names a variable is expanded; a file that is no YAML before its other
+// templates are is explained.
+func TestRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "n.yml")
+	env := map[string]string{"USER": "ann", "PORT": "80", "ALL": "services: [{port: 81}]", "EMPTY": ""}
+	getenv := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
 	for text, want := range map[string]string{
-		"services:\n  - port: {{.PORT}}\n": path + ":2: Go templates ({{ }}) are not expanded",
-		"services: [":                      "",
+		"services:\n  - port: 80\n    name: {{ .USER }}\n":     `{"services":[{"port":80,"name":"ann"}]}`,
+		"services: [{port: {{.PORT}}, name: \"x{{ .USER}}\"}]": `{"services":[{"port":80,"name":"xann"}]}`,
+		"{{ .ALL }}":                                      `{"services":[{"port":81}]}`,
+		"services: [{name: \"{{.EMPTY}}\"}]":              `{"services":[{"name":""}]}`,
+		"services: [{name: \"{{ if }}{{.USER}}{{\"}]":     `{"services":[{"name":"{{ if }}ann{{"}]}`,
+		"services: [{name: \"{{ .OTHER }}\"}]":            `{"services":[{"name":"{{ .OTHER }}"}]}`,
+		"services: {web: {host: \"{{.USER}}\"}}":          `{"services":{"web":{"host":"{{.USER}}"}}}`, // ours
+		"services:\n  - port: {{.OTHER}}\n":               "!" + path + ":2: of Go templates only",
+		"services:\n  - port: {{ if .PORT }}1{{ end }}\n": "!" + path + ":2: of Go templates only",
+		"services: [": "!",
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, fault := config.Read(path, config.ReadOptions{})
-		got := Explain(path, fault)
-		if !errors.Is(got, fault) || !strings.Contains(got.Error(), want) || want == "" && strings.Contains(got.Error(), "templates") {
-			t.Errorf("%q: %v", text, got)
+		root, err := Read(path, getenv)
+		fault, bad := strings.CutPrefix(want, "!")
+		switch {
+		case bad && (err == nil || !strings.Contains(err.Error(), fault) || fault == "" && strings.Contains(text, "{{") != strings.Contains(err.Error(), "templates")):
+			t.Errorf("%q: %v", text, err)
+		case !bad && err != nil:
+			t.Errorf("%q: %v", text, err)
+		case !bad && string(root.Canonical()) != want:
+			t.Errorf("%q: %s, want %s", text, root.Canonical(), want)
 		}
+	}
+	// Faults keep their places.
+	if err := os.WriteFile(path, []byte("services:\n  - {name: \"{{ .USER }}\", port: x}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	root, err := Read(path, getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var o struct {
+		Services []struct {
+			Name string `cfg:"name"`
+			Port int    `cfg:"port"`
+		} `cfg:"services"`
+	}
+	var r config.Report
+	root.Decode(&o, &r)
+	if err := r.Err(); err == nil || !strings.Contains(err.Error(), "n.yml:2:33: services[0].port") {
+		t.Errorf("got %v", err)
 	}
 }
 

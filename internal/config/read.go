@@ -26,6 +26,9 @@ type ReadOptions struct {
 	// ERB expands the tags of Ruby's templates first, as synapse does; nerve's
 	// files have none.
 	ERB bool
+	// Names expands {{ .NAME }} by the environment first, as blablacar's nerve
+	// does.
+	Names bool
 	// Getenv is os.LookupEnv, or a test's; nil means no variable is set.
 	Getenv func(string) (string, bool)
 	// Hostname is os.Hostname, or a test's; nil makes asking for it a fault.
@@ -81,6 +84,9 @@ func parseSource(src *source, data []byte, o ReadOptions) (*Node, error) {
 	var faults []Fault
 	if o.ERB {
 		faults = t.expand(o)
+	}
+	if o.Names {
+		t.expandNames(o)
 	}
 	if len(t.out) > maxBytes {
 		return nil, src.fault(place{}, fmt.Sprintf("the file is larger than %d MiB after its templates are expanded", maxBytes>>20))
