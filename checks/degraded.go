@@ -35,3 +35,11 @@ func (w *weighed) Check(ctx context.Context) error {
 	}
 	return err
 }
+
+// Detail passes on what the check has to say.
+func (w *weighed) Detail() string {
+	if d, ok := w.check.(service.Detailed); ok {
+		return d.Detail()
+	}
+	return ""
+}

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"smartstack/internal/command"
@@ -43,6 +44,7 @@ type Check struct {
 	o        Options
 	command  command.Command
 	degraded ranges.Set
+	last     atomic.Pointer[command.Result] // for the status
 }
 
 // New returns a check; it does not run the command.
@@ -110,6 +112,19 @@ func (c *Check) Check(ctx context.Context) error {
 	}
 }
 
+// Detail tells how the last run has ended.
+func (c *Check) Detail() string {
+	r := c.last.Load()
+	switch {
+	case r == nil || r.Code < 0:
+		return ""
+	case r.Last == "":
+		return fmt.Sprintf("exit status %d", r.Code)
+	default:
+		return fmt.Sprintf("exit status %d: %s", r.Code, r.Last)
+	}
+}
+
 // readEnv reads variables. Its errors show no value, nor what may be one.
 func readEnv(path string) ([]string, error) {
 	text, err := secret.Read(path)
@@ -135,6 +150,7 @@ func readEnv(path string) ([]string, error) {
 func (o *Options) Validate(n *config.Node, r *config.Report) { r.KeepSecrets(n.Get("env")) }
 
 func (c *Check) judge(r command.Result) error {
+	c.last.Store(&r)
 	if r.Err != nil && c.degraded.Has(r.Code) {
 		return service.Degraded{Reason: r.Err.Error()}
 	}

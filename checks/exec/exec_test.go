@@ -83,6 +83,24 @@ func TestResults(t *testing.T) {
 	}
 }
 
+func TestDetail(t *testing.T) {
+	for script, want := range map[string]string{
+		"echo load 0.5; echo":   "exit status 0: load 0.5",
+		"true":                  "exit status 0",
+		"echo slow >&2; exit 3": "exit status 3: slow",
+		"kill -9 $$":            "",
+	} {
+		c := shell(t, script)
+		if got := c.Detail(); got != "" {
+			t.Errorf("before the first run: %q", got)
+		}
+		_ = c.Check(t.Context())
+		if got := c.Detail(); got != want {
+			t.Errorf("%s: %q, want %q", script, got, want)
+		}
+	}
+}
+
 // The command sees what it needs and nothing of nerve's.
 func TestEnvironment(t *testing.T) {
 	t.Setenv("NERVE_TEST_SECRET", "x")

@@ -127,8 +127,12 @@ func describe(w io.Writer, s nerve.Status, now time.Time) {
 	fmt.Fprintf(w, "  flaps     %d, of which %.1f count now\n", s.Flaps.Total, s.Flaps.Fresh)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, c := range s.Checks {
+		said := c.Result
+		if c.Detail != "" {
+			said += ", " + c.Detail
+		}
 		fmt.Fprintf(t, "  check     %s\t%s for %s\t%d in a row against it (rise %d, fall %d)\t%.1f ms, %.1f s ago\t%s\n",
-			plain(c.Check), c.State, ago(c.Since, now), c.InRow, c.Rise, c.Fall, c.Took, c.Age, plain(c.Result))
+			plain(c.Check), c.State, ago(c.Since, now), c.InRow, c.Rise, c.Fall, c.Took, c.Age, plain(said))
 	}
 	for _, r := range s.Reporters {
 		state := "holds what is wanted"

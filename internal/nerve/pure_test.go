@@ -3,6 +3,7 @@ package nerve
 import (
 	"math"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"smartstack/internal/service"
@@ -120,4 +121,26 @@ func TestPacesAreSpread(t *testing.T) {
 			t.Errorf("%d of 1000 services begin at %v", n, at)
 		}
 	}
+}
+
+// wordy is a check that has something to say.
+type wordy struct{ fakeCheck }
+
+func (*wordy) Detail() string { return "exit status 0: load 0.5" }
+
+func TestStatusShowsWhatChecksSay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		check := &wordy{}
+		w := run(t, Config{Services: []Service{svc("web", "", check, &fakeRegistry{})}})
+		after(time.Second)
+		if c := w.status("web").Checks[0]; c.Result != "ok" || c.Detail != "exit status 0: load 0.5" {
+			t.Errorf("%+v", c)
+		}
+		check.set(func(c *fakeCheck) { c.err = errSick })
+		after(time.Second)
+		if c := w.status("web").Checks[0]; c.Result != "sick" || c.Detail != "" {
+			t.Errorf("%+v", c)
+		}
+		_ = w.stop()
+	})
 }

@@ -64,10 +64,11 @@ type CheckStatus struct {
 	Check  string    `json:"check"`
 	State  State     `json:"state"` // Checking, Up, Degraded or Down
 	Since  time.Time `json:"since,omitzero"`
-	Result string    `json:"result"` // of the newest call: ok, or the reason why not
-	Age    float64   `json:"age"`    // of the result, in seconds
-	Took   float64   `json:"took"`   // milliseconds
-	InRow  int       `json:"in_row"` // results in a row against the state
+	Result string    `json:"result"`           // of the newest call: ok, or the reason why not
+	Detail string    `json:"detail,omitempty"` // what a check has to say that is ok
+	Age    float64   `json:"age"`              // of the result, in seconds
+	Took   float64   `json:"took"`             // milliseconds
+	InRow  int       `json:"in_row"`           // results in a row against the state
 	Rise   int       `json:"rise"`
 	Fall   int       `json:"fall"`
 }
@@ -163,6 +164,8 @@ func (p *probe) status(now time.Time) CheckStatus {
 	s.Since, s.InRow, s.Result = shown.since, shown.inRow, "ok"
 	if shown.err != nil {
 		s.Result = shown.err.Error()
+	} else if d, ok := p.check.Check.(service.Detailed); ok {
+		s.Detail = d.Detail()
 	}
 	s.Age = (now.Sub(p.pace.epoch) - time.Duration(p.ended.Load())).Seconds()
 	s.Took = float64(p.took.Load()) / float64(time.Millisecond)
