@@ -26,6 +26,7 @@ const (
 // one goroutine.
 type Server struct {
 	program  string
+	runtime  string // RuntimeDir, or a test's
 	log      *slog.Logger
 	routes   *http.ServeMux
 	streams  chan struct{} // one place for each stream
@@ -33,6 +34,7 @@ type Server struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	group    sync.WaitGroup
+	unheard  sync.Once // tells that there is no socket
 
 	options   Options
 	listeners []*listener
@@ -52,7 +54,7 @@ type listener struct {
 func New(program string, log *slog.Logger) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Server{
-		program: program, log: log, routes: http.NewServeMux(),
+		program: program, runtime: RuntimeDir, log: log, routes: http.NewServeMux(),
 		streams: make(chan struct{}, maxStreams), patience: streamWrite, ctx: ctx, cancel: cancel,
 	}
 }

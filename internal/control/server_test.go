@@ -87,6 +87,30 @@ func TestTheSocketIsForItsOwnerAndAnswersItsClient(t *testing.T) {
 	}
 }
 
+// Without a place for the socket the commands do not work, and one line says so.
+func TestNoSocketIsSaid(t *testing.T) {
+	var log strings.Builder
+	dir := short(t)
+	s := New("test", slog.New(slog.NewTextHandler(&log, nil)))
+	t.Cleanup(s.Close)
+	for _, o := range []Options{{Socket: NoSocket}, {}, {Hosts: []string{"x"}}} {
+		s.runtime = filepath.Join(dir, "none")
+		if err := s.Configure(o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := strings.Count(log.String(), "set control.socket"); n != 1 || !strings.Contains(log.String(), "level=WARN") {
+		t.Errorf("%d lines: %s", n, log.String())
+	}
+	s.runtime = dir
+	if err := s.Configure(Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := NewClient(filepath.Join(dir, "test.sock")).Get(t.Context(), "/none", nil); err == nil || errors.Is(err, ErrUnreachable) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestTheSocketReplacesOnlyADeadOne(t *testing.T) {
 	dir := short(t)
 	path := filepath.Join(dir, "x.sock")

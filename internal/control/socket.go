@@ -18,10 +18,13 @@ func (s *Server) socket(o Options) (*opened, error) {
 	case NoSocket:
 		return nil, nil
 	case "":
-		if !isDirectory(RuntimeDir) {
+		if !isDirectory(s.runtime) {
+			s.unheard.Do(func() {
+				s.log.Warn("the program's commands find no socket: make the directory, or set control.socket", "missing", s.runtime)
+			})
 			return nil, nil
 		}
-		path = DefaultSocket(s.program)
+		path = filepath.Join(s.runtime, filepath.Base(DefaultSocket(s.program)))
 	}
 	var made os.FileInfo
 	return &opened{
