@@ -208,7 +208,7 @@ func watchCommand() cli.Command {
 	var every time.Duration
 	return cli.Command{
 		Name: "watch", Args: "[SERVICE...]", MaxArgs: -1,
-		Doc:   "Show the table, live; with --json one line for each change.",
+		Doc:   "Show the table, live; with --json one line for each change. Goes on when nerve is restarted.",
 		Flags: func(f *flag.FlagSet) { f.DurationVar(&every, "every", time.Second, "look every `TIME`") },
 		Run: func(ctx context.Context, c *cli.Call) (int, error) {
 			err := watch(ctx, c, max(every, 50*time.Millisecond))
@@ -223,13 +223,18 @@ func watchCommand() cli.Command {
 // watch shows the services until the person has seen enough.
 func watch(ctx context.Context, c *cli.Call, every time.Duration) error {
 	last := map[string]string{}
+	answered, away := false, false
 	for {
 		r, err := ask(ctx, c, c.Args)
+		lost := errors.Is(err, control.ErrUnreachable) && answered
+		if lost && !away {
+			fmt.Fprintln(c.Stderr, "no answer; still trying") // a restart
+		}
+		away, answered = lost, answered || err == nil
 		switch {
 		case ctx.Err() != nil: // the person has interrupted it, and err says so
 			return context.Cause(ctx)
-		case errors.Is(err, control.ErrUnreachable) && !c.JSON && len(last) > 0:
-			fmt.Fprintln(c.Stdout, "no answer; still trying") // a restart
+		case lost:
 		case err != nil:
 			return err
 		case c.JSON:
@@ -246,7 +251,6 @@ func watch(ctx context.Context, c *cli.Call, every time.Duration) error {
 			if _, err := io.WriteString(c.Stdout, text.String()); err != nil {
 				return err
 			}
-			last[""] = "shown"
 		}
 		select {
 		case <-ctx.Done():

@@ -162,7 +162,7 @@ func TestOperatorsCommands(t *testing.T) {
 
 func TestWatch(t *testing.T) {
 	h := newOperated(t, "")
-	start(t, "-c", h.config)
+	n := start(t, "-c", h.config)
 	h.registered(7)
 	h.ready()
 	cmd := exec.Command(os.Args[0], "watch", "--json", "--every", "50ms", "-c", h.config)
@@ -184,7 +184,13 @@ func TestWatch(t *testing.T) {
 	sees(`"service":"web","state":"up","registered":true,"weight":7`)
 	h.listener.Close()
 	sees(`"state":"down","registered":false,"reason":"web tcp-127.0.0.1:`)
+	n.signal(syscall.SIGTERM) // a restart
+	n.exit()
+	sees("no answer; still trying")
+	h.configure(9, "")
+	start(t, "-c", h.config)
 	h.listen()
+	sees(`"service":"web","state":"up","registered":true,"weight":9`)
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
