@@ -186,6 +186,7 @@ func (p *planner) build(name string, o *serviceOptions, n *config.Node) {
 	}
 	o.Life.into(&s, p.wait) // its hooks are told of the backend
 	s.Key = fmt.Sprint(s.Backend.Name, "\x00", p.stamp, p.wait, "\x00", n.Canonical(), "\x00", s.Backend.Host, "\x00", s.Backend.Labels)
+	s.Entry = fmt.Sprint(s.Backend.Name, "\x00", s.Backend.Host, "\x00", s.Backend.Port, "\x00", o.registries())
 	parent := checks.Parent{Name: name, Host: s.Backend.Host, Port: o.Port}
 	for _, c := range o.Checks {
 		b := checks.New(c, parent, log, &p.report)
@@ -194,6 +195,15 @@ func (p *planner) build(name string, o *serviceOptions, n *config.Node) {
 		}
 	}
 	p.services = append(p.services, s)
+}
+
+// registries is the canonical text of where the service is registered.
+func (o *serviceOptions) registries() string {
+	text := o.ReporterType + string(o.Rest.Canonical())
+	for _, n := range o.Reporters {
+		text += "\x00" + string(n.Canonical())
+	}
+	return text
 }
 
 // lacking names what of wants is not known.

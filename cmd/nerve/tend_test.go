@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,4 +96,31 @@ func TestRepairWithRareChecks(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// A service is called otherwise: what consumers see of it stays.
+func TestRenameLeavesNoGap(t *testing.T) {
+	zk := servers.ZooKeeper(t)
+	for _, kind := range []string{"ephemeral", "ephemeral_sequential"} {
+		h := newHost(t)
+		name := func(name string) {
+			h.write(fmt.Sprintf(`{"instance_id": "i-1", "services": {%q: {"host": "127.0.0.1", "port": %d, "check_interval": 0.1,
+				"zk_hosts": [%q], "zk_path": "/services/web", "node_type": %q, "checks": [{"type": "tcp", "timeout": 1}]}}}`, name, h.port, zk.Addr, kind))
+		}
+		name("web")
+		n := start(t, "-c", h.config)
+		c := inZooKeeper(t, zk.Addr)
+		c.sees(1)
+		gone := c.count(0)
+		name("shop")
+		n.signal(syscall.SIGHUP)
+		n.says("the service has a new name")
+		n.says(`service runs with its new options","service":"shop"`)
+		c.sees(1)
+		if gone() > 0 {
+			t.Errorf("%s: the consumer has seen nobody", kind)
+		}
+		n.signal(syscall.SIGTERM)
+		n.exit()
+	}
 }

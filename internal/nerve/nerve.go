@@ -13,7 +13,11 @@ type Service struct {
 	Name string
 	// Key is the canonical text of everything the service was built from; on a
 	// reload a service with an equal key keeps running.
-	Key       string
+	Key string
+	// Entry is the canonical text of what the service registers, and where. A
+	// service with another name and an equal entry takes over from one that goes.
+	// Empty: nobody does.
+	Entry     string
 	Backend   service.Backend
 	Interval  time.Duration // from the beginning of one round of a check to the next
 	Checks    []Check       // all must pass; none = always up

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"smartstack/internal/service"
 )
 
 func TestReloadKeepsWhatIsEqual(t *testing.T) {
@@ -31,6 +33,53 @@ func TestReloadAddsAndRemoves(t *testing.T) {
 		reg.want(t, "old up", "old down", "new up")
 		w.reload()
 		reg.want(t, "old up", "old down", "new up", "new down")
+		_ = w.stop()
+	})
+}
+
+// A service that is called otherwise, and registers the same, is never away.
+func TestRenamedServicesLeaveNoGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		check, reg, slow := &fakeCheck{}, &fakeRegistry{}, &fakeCheck{block: true}
+		build := func(name string, check service.Check) Service {
+			s := svc(name, "1", check, reg)
+			s.Entry = "the same"
+			return s
+		}
+		w := run(t, Config{Services: []Service{build("old", check)}})
+		after(time.Second)
+		w.reload(build("new", check), svc("other", "", nil, &fakeRegistry{}))
+		after(2 * time.Second)
+		reg.want(t, "old1 up", "new1 up", "old1 down")
+		if st := w.status("new"); st.State != Up || st.Reloading || len(w.statuses()) != 2 {
+			t.Errorf("the status is %+v", st)
+		}
+		w.reload(build("newer", slow)) // and once more, while that is under way
+		w.reload(build("newest", check))
+		after(2 * time.Second)
+		reg.counts(t, 1)
+		if !reg.holds["newest1"] {
+			t.Errorf("registered are %v", reg.holds)
+		}
+		_ = w.stop()
+	})
+}
+
+// Whoever comes with the order to drain has nothing to drain.
+func TestDrainOfAServiceThatComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg := &fakeRegistry{}
+		s := svc("web", "", nil, reg)
+		s.Drain = Drain{Wait: time.Minute, Max: time.Hour}
+		w := run(t, Config{Services: []Service{s}})
+		after(time.Second)
+		_ = w.apply(Change{Do: StartDrain, Services: []string{"web"}})
+		w.reload()
+		w.reload(s)
+		after(time.Second)
+		if st := w.status("web"); st.State != Drained {
+			t.Errorf("the status is %+v", st)
+		}
 		_ = w.stop()
 	})
 }

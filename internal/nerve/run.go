@@ -121,8 +121,16 @@ func (r *runner) apply(c Config) {
 	wanted := make(map[string]bool, len(c.Services))
 	for _, s := range c.Services {
 		wanted[s.Name] = true
+	}
+	vacant := r.vacant(wanted)
+	for _, s := range c.Services {
 		p := r.places[s.Name]
+		old, renamed := vacant[s.Entry]
 		switch {
+		case p == nil && renamed && s.Entry != "":
+			delete(vacant, s.Entry)
+			r.rename(old, s)
+			changed++
 		case p == nil:
 			r.open(s)
 			started++
@@ -153,7 +161,7 @@ func (r *runner) apply(c Config) {
 func (r *runner) open(s Service) {
 	r.launched(s.Name, "new")
 	p := &place{seat: &seat{gate: r.gate, queue: r.queue, crew: r.crew, statsd: r.config.Statsd, version: r.config.Version}}
-	p.obey(r.orders[s.Name])
+	p.obey(r.settled(s.Name))
 	p.unit = start(r.life, s, p.seat, r.log)
 	p.seat.unit.Store(p.unit)
 	close(p.unit.begin)
