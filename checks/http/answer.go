@@ -43,6 +43,18 @@ func (c *Check) tooLong() error {
 }
 
 func (c *Check) answer(h *hop, r *bufio.Reader, follow bool) (next string, err error) {
+	if _, err := r.Peek(1); err != nil { // an error that is told once
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return "", fmt.Errorf("reading the answer: %w", err)
+	}
+	if a, ok := quick(r); ok && !(follow && isRedirect(a.code)) {
+		if err := c.byCode(h, a.code, a.status); err != nil {
+			return "", err
+		}
+		return "", c.byBody(h, a.code, a.body)
+	}
 	resp, err := http.ReadResponse(r, c.method)
 	for err == nil && resp.StatusCode < 200 {
 		resp, err = http.ReadResponse(r, c.method) // 1xx announce the real answer
@@ -132,13 +144,21 @@ func (c *Check) judge(h *hop, resp *http.Response, follow bool) (next string, er
 			return next, orBody(err)
 		}
 	}
+	if err := c.byCode(h, code, []byte(resp.Status)); err != nil {
+		return "", err
+	}
+	return "", c.body(h, resp)
+}
+
+// byCode judges by the code alone.
+func (c *Check) byCode(h *hop, code int, status []byte) error {
 	switch {
 	case c.degraded.Has(code):
-		return "", service.Degraded{Reason: fmt.Sprintf("GET %s: status %s", h.uri, strconv.Quote(resp.Status))}
+		return service.Degraded{Reason: fmt.Sprintf("GET %s: status %s", h.uri, strconv.Quote(string(status)))}
 	case len(c.expected) == 0 && code < 400 || c.expected.Has(code):
-		return "", c.body(h, resp)
+		return nil
 	}
-	return "", fmt.Errorf("GET %s: status %s", h.uri, strconv.Quote(resp.Status))
+	return fmt.Errorf("GET %s: status %s", h.uri, strconv.Quote(string(status)))
 }
 
 func isRedirect(code int) bool {
@@ -155,15 +175,19 @@ func (c *Check) body(h *hop, resp *http.Response) error {
 		return orBody(err)
 	}
 	body, err := io.ReadAll(resp.Body)
-	switch {
-	case err != nil:
+	if err != nil {
 		return orBody(err)
-	case !bytes.Contains(body, []byte(c.o.Expect)):
-		return fmt.Errorf("GET %s: status %d, but the body of %d bytes does not contain %q",
-			h.uri, resp.StatusCode, len(body), c.o.Expect)
+	}
+	return c.byBody(h, resp.StatusCode, body)
+}
+
+// byBody judges by what must stand in the body.
+func (c *Check) byBody(h *hop, code int, body []byte) error {
+	switch {
+	case c.o.Expect != "" && !bytes.Contains(body, []byte(c.o.Expect)):
+		return fmt.Errorf("GET %s: status %d, but the body of %d bytes does not contain %q", h.uri, code, len(body), c.o.Expect)
 	case c.pattern != nil && !c.pattern.Match(body):
-		return fmt.Errorf("GET %s: status %d, but the body of %d bytes does not match %q",
-			h.uri, resp.StatusCode, len(body), c.o.Pattern)
+		return fmt.Errorf("GET %s: status %d, but the body of %d bytes does not match %q", h.uri, code, len(body), c.o.Pattern)
 	}
 	return nil
 }
