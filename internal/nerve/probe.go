@@ -12,6 +12,7 @@ import (
 // has ended.
 type probe struct {
 	check    Check // without a Check inside it always succeeds
+	run      func(context.Context) error
 	interval time.Duration
 	pace     pace
 	unit     *unit // is made to think
@@ -43,6 +44,9 @@ var errDeaf = errors.New("does not end at its timeout")
 
 func newProbe(c Check, interval time.Duration, p pace, u *unit) *probe {
 	pr := &probe{check: c, interval: interval, pace: p, unit: u, over: make(chan struct{})}
+	if c.Check != nil {
+		pr.run = c.Check.Check
+	}
 	pr.ended.Store(int64(time.Since(p.epoch)))
 	return pr
 }
@@ -91,7 +95,7 @@ func (p *probe) once() {
 	if p.check.Check != nil {
 		p.phase.Store(calling)
 		p.late.Reset(p.check.Timeout + grace)
-		err = call(p.ctx, p.check.Timeout, p.check.Check.Check)
+		err = call(p.ctx, p.check.Timeout, p.run)
 		p.late.Stop()
 		heard = p.phase.Swap(waiting) == calling
 	}

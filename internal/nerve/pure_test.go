@@ -1,6 +1,8 @@
 package nerve
 
 import (
+	"context"
+	"log/slog"
 	"math"
 	"testing"
 	"testing/synctest"
@@ -142,5 +144,24 @@ func TestStatusShowsWhatChecksSay(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 		_ = w.stop()
+	})
+}
+
+// A thought that changes nothing costs no memory: there is one for every check.
+func TestThoughtsCostNoMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg, seat := &fakeRegistry{}, &seat{gate: &gate{}, queue: &queue{epoch: time.Now()}, crew: newCrew()}
+		ctx, cancel := context.WithCancel(t.Context())
+		u := start(ctx, svc("web", "", &fakeCheck{}, reg), seat, slog.New(slog.DiscardHandler))
+		close(u.begin)
+		after(2 * time.Second)
+		u.think() // wakes the desks, if that is due
+		synctest.Wait()
+		if n := testing.AllocsPerRun(10, func() { u.probes[0].newest.Store(&u.probes[0].fine); u.think() }); n > 0 {
+			t.Errorf("%v objects", n)
+		}
+		cancel()
+		<-u.gone
+		seat.crew.dismiss()
 	})
 }

@@ -86,7 +86,8 @@ func (u *unit) wish(order Order, now time.Time) {
 	old := u.want.Load()
 	changed := old == nil || r != *old
 	if changed {
-		u.want.Store(&r)
+		kept := r // only what is kept costs memory
+		u.want.Store(&kept)
 	}
 	if s := u.seat.standing.Load(); u.reports() && (s == nil || *s != standing{u.up, u.judge.level, u.warmed}) {
 		u.seat.standing.Store(&standing{u.up, u.judge.level, u.warmed})

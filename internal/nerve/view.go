@@ -43,7 +43,8 @@ func (u *unit) show() {
 		v.weight = want.Backend.Weight
 	}
 	if v != *u.view.Load() {
-		u.view.Store(&v)
+		kept := v // only what is kept costs memory
+		u.view.Store(&kept)
 	}
 	for i := range j.heard {
 		u.probes[i].show(&j.heard[i])
@@ -64,7 +65,8 @@ func (p *probe) show(o *opinion) {
 	} else {
 		now.since = time.Now()
 	}
-	p.shown.Store(&now)
+	kept := now
+	p.shown.Store(&kept)
 }
 
 func text(err error) string {
