@@ -80,7 +80,7 @@ func (d *desk) serve(ctx context.Context, reported func()) {
 		}
 		want := d.want.Load()
 		current := d.wanted(want)
-		err := d.call(ctx, reportDeadline, func(ctx context.Context) error { return d.reporter.Report(ctx, current) })
+		err := d.report(ctx, current)
 		if ctx.Err() != nil {
 			return
 		}
@@ -96,6 +96,15 @@ func (d *desk) serve(ctx context.Context, reported func()) {
 			reported = nil
 		}
 	}
+}
+
+// report makes r true. In most rounds it is, and then neither the crew nor a
+// deadline is needed.
+func (d *desk) report(ctx context.Context, r service.Registration) error {
+	if s, ok := d.reporter.(settler); ok && s.Settled(r) {
+		return nil
+	}
+	return d.call(ctx, reportDeadline, func(ctx context.Context) error { return d.reporter.Report(ctx, r) })
 }
 
 // wanted is what this registry is to hold.

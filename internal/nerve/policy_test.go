@@ -1,8 +1,10 @@
 package nerve
 
 import (
+	"context"
 	"fmt"
 	"math"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -298,4 +300,57 @@ func TestReloadKeepsWhatHoldsAServiceBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+// lazy is a reporter that knows when it has nothing to do.
+type lazy struct {
+	fakeReporter
+	made *atomic.Bool // what is wanted is registered
+}
+
+func (l lazy) Stands(r service.Registration) bool  { return l.Settled(r) }
+func (l lazy) Settled(r service.Registration) bool { return r.Up && l.made.Load() }
+func (l lazy) Holds() bool                         { return l.made.Load() }
+
+func (l lazy) Report(ctx context.Context, r service.Registration) error {
+	err := l.fakeReporter.Report(ctx, r)
+	l.made.Store(err == nil && r.Up)
+	return err
+}
+
+// Who knows that all is true is not called, and still counts as told; what
+// vanishes is repaired in the next round.
+func TestSettledReportersAreLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		check, reg, made := &fakeCheck{}, &fakeRegistry{}, &atomic.Bool{}
+		s := svc("web", "", check, reg)
+		s.Reporters[0].Reporter = lazy{fakeReporter{"web", reg}, made}
+		w := run(t, Config{Services: []Service{s}})
+		after(20 * time.Second)
+		reg.set(func(r *fakeRegistry) {
+			if r.rounds != 1 {
+				t.Errorf("called %d times", r.rounds)
+			}
+			r.holds = nil // behind our back
+		})
+		made.Store(false)
+		after(time.Second)
+		reg.want(t, "web up", "web up")
+		reg.set(func(r *fakeRegistry) { r.err = errSick })
+		made.Store(false)
+		after(time.Second)
+		if st := w.status("web").Reporters[0]; st.Current || st.Err == "" {
+			t.Errorf("%+v", st)
+		}
+		made.Store(true) // its session has come back
+		after(2 * time.Second)
+		if st := w.status("web").Reporters[0]; !st.Current || st.Err != "" {
+			t.Errorf("%+v", st)
+		}
+		reg.set(func(r *fakeRegistry) { r.err = nil })
+		check.set(func(c *fakeCheck) { c.err = errSick })
+		after(time.Second)
+		reg.want(t, "web up", "web up", "web down")
+		_ = w.stop()
+	})
 }

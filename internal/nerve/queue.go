@@ -48,3 +48,9 @@ type stander interface {
 	// Holds tells whether a registration of ours is there, whatever it says.
 	Holds() bool
 }
+
+// settler is one that can also tell, at no cost, that Report would have nothing
+// to do and would succeed: then it is not called.
+type settler interface {
+	Settled(r service.Registration) bool
+}

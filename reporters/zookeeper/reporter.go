@@ -95,6 +95,11 @@ func (r *Reporter) Stands(reg service.Registration) bool {
 	return reg.Up && n != nil && reg == r.last && r.untouched(n) && !r.due(n)
 }
 
+// Settled tells whether Report would have nothing to do, and would succeed.
+func (r *Reporter) Settled(reg service.Registration) bool {
+	return r.Stands(reg) && r.stillThere() == nil
+}
+
 // Holds tells whether a node of ours is there, whatever it says.
 func (r *Reporter) Holds() bool { return r.node != nil && r.untouched(r.node) }
 
