@@ -89,7 +89,7 @@ func (c *Check) hostHeader() string {
 func (h *hop) connect(ctx context.Context, o Options) (*checkconn.Conn, error) {
 	conn, err := h.dialer.Plain(ctx)
 	if err != nil || !h.dialer.Secured() {
-		return conn, err
+		return conn, late("connecting", "open_timeout", o.OpenTimeout, err)
 	}
 	if err := conn.SetDeadline(time.Now().Add(o.SSLTimeout.Duration())); err != nil {
 		_ = conn.Close()

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -74,6 +75,53 @@ func TestContextEndsConnections(t *testing.T) {
 	_, err := c.Read(make([]byte, 1))
 	if err = Ended(ctx, err); !errors.Is(err, context.Canceled) || !errors.Is(err, net.ErrClosed) {
 		t.Error(err)
+	}
+}
+
+// crowded is a port whose queue is full: calls get no answer.
+func crowded(t *testing.T) Target {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	at, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Target{Host: "127.0.0.1", Port: at.(*syscall.SockaddrInet4).Port}
+}
+
+// Connecting has a time of its own, and the context ends it as well.
+func TestBound(t *testing.T) {
+	target := crowded(t)
+	for _, host := range []string{"127.0.0.1", "localhost"} {
+		target.Host = host
+		d, err := NewDialer(target, TLS{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Bound(50 * time.Millisecond)
+		for err == nil { // until the queue is full
+			var c *Conn
+			if c, err = d.Plain(t.Context()); err == nil {
+				t.Cleanup(c.Drop)
+			}
+		}
+		timeout, ok := errors.AsType[net.Error](err)
+		if !ok || !timeout.Timeout() || !strings.HasSuffix(err.Error(), "i/o timeout") {
+			t.Errorf("%s: %v", host, err)
+		}
+		d.Bound(time.Hour)
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(10*time.Millisecond, cancel)
+		if _, err := d.Plain(ctx); err == nil || !errors.Is(Ended(ctx, err), context.Canceled) {
+			t.Errorf("%s, canceled: %v", host, err)
+		}
 	}
 }
 

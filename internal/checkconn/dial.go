@@ -20,7 +20,8 @@ type Dialer struct {
 	network, address string
 	literal          netip.AddrPort // the address, where the host is no name; else invalid
 	dialer           net.Dialer
-	tls              *secure // nil = plain
+	bound            time.Duration // of connecting to a literal; 0 = that of ctx
+	tls              *secure       // nil = plain
 }
 
 // NewDialer returns a dialer for t, with TLS as o says; it does no I/O. Names
@@ -38,8 +39,9 @@ func NewDialer(t Target, o TLS) (*Dialer, error) {
 	return d, err
 }
 
-// Bound gives connecting a time of its own, beside that of ctx.
-func (d *Dialer) Bound(limit time.Duration) { d.dialer.Timeout = limit }
+// Bound gives connecting a time of its own, beside that of ctx. Then the
+// connection has no deadline: each later step is to set its own.
+func (d *Dialer) Bound(limit time.Duration) { d.bound = limit }
 
 // Address returns where the dialer connects to, for messages.
 func (d *Dialer) Address() string { return d.address }
@@ -59,23 +61,56 @@ func (d *Dialer) Plain(ctx context.Context) (*Conn, error) {
 	var conn net.Conn
 	var err error
 	if d.literal.IsValid() {
-		conn, err = d.dialer.DialTCP(ctx, "tcp", netip.AddrPort{}, d.literal)
+		conn, err = d.dialer.DialTCP(d.bounded(ctx), "tcp", netip.AddrPort{}, d.literal)
 	} else {
-		conn, err = d.dialer.DialContext(ctx, d.network, d.address)
+		dialer := d.dialer
+		dialer.Timeout = d.bound
+		conn, err = dialer.DialContext(ctx, d.network, d.address)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect: %w", err)
 	}
+	if d.bound > 0 {
+		return follow(ctx, conn), nil
+	}
 	return Wrap(ctx, conn), nil
 }
 
+// bounded is ctx with the deadline of connecting. A context of its own, with a
+// timer, would cost more than the rest of the call: the connection itself sees
+// to deadlines.
+func (d *Dialer) bounded(ctx context.Context) context.Context {
+	if d.bound <= 0 {
+		return ctx
+	}
+	end := time.Now().Add(d.bound)
+	if last, ok := ctx.Deadline(); ok && !end.Before(last) {
+		return ctx
+	}
+	return sooner{ctx, end}
+}
+
+// sooner is a context that ends with another, and tells an earlier deadline to
+// those who ask.
+type sooner struct {
+	context.Context
+	end time.Time
+}
+
+// Deadline tells the earlier one.
+func (s sooner) Deadline() (time.Time, bool) { return s.end, true }
+
 // Wrap makes conn end with ctx.
 func Wrap(ctx context.Context, conn net.Conn) *Conn {
-	c := &Conn{Conn: conn, left: MaxRead}
-	c.forget = context.AfterFunc(ctx, func() { _ = conn.Close() })
 	if end, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(end) // where it fails, the end of ctx closes the connection
 	}
+	return follow(ctx, conn)
+}
+
+func follow(ctx context.Context, conn net.Conn) *Conn {
+	c := &Conn{Conn: conn, left: MaxRead}
+	c.forget = context.AfterFunc(ctx, func() { _ = conn.Close() })
 	return c
 }
 
