@@ -27,7 +27,8 @@ type follower struct {
 	flying  int
 	most    int // reads at one time
 	results chan result
-	down    bool // the last read failed
+	down    bool      // a read failed since the last good one
+	good    time.Time // when the last good one ended
 }
 
 // result is how a read ended.
@@ -180,25 +181,44 @@ func (f *follower) finish(r result, now time.Time) {
 		r.err = w.take(r, now)
 	}
 	if r.err != nil {
-		w.failed(r.err, now)
-		if !f.down {
-			f.log.Warn("Consul cannot be read: its services stay as they are while it is tried again", "err", r.err)
-		}
-		f.down = true
-	} else if f.down {
-		f.log.Info("Consul answers again")
-		f.down = false
-		f.hurry(now)
+		f.failed(w, r.err, now)
+	} else {
+		f.succeeded(w, now)
 	}
 	for s := range w.subs {
 		w.tell(s)
 	}
 }
 
-// hurry brings forward the reads that wait after a failure.
+// failed takes note of a failure. When all queries fail, one of them stands for
+// all in the log.
+func (f *follower) failed(w *watch, err error, now time.Time) {
+	w.failed(err, now)
+	if !w.named && !f.down {
+		f.log.Warn("Consul cannot be read: its services stay as they are while it is tried again", "query", w.query.path(), "err", err)
+		w.named = true
+	}
+	f.down = true
+}
+
+func (f *follower) succeeded(w *watch, now time.Time) {
+	if w.named {
+		f.log.Info("Consul answers again", "query", w.query.path())
+		w.named = false
+	}
+	if f.down {
+		f.hurry(now)
+		f.down = false
+	}
+	f.good = now
+}
+
+// hurry brings forward the reads that wait after a failure, at the first good
+// read since they failed: who fails while others are well has a reason of its
+// own, as has who is refused.
 func (f *follower) hurry(now time.Time) {
 	for _, w := range f.watches {
-		if w.failures > 1 && !w.flying {
+		if w.failures > 1 && !w.flying && f.good.Before(w.since) && !refused(w.fault) {
 			w.failures = 1
 			if soon := now.Add(backoff(1, false, roll())); soon.Before(w.due) {
 				w.due = soon

@@ -1,6 +1,7 @@
 package consulconn
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -213,6 +214,39 @@ func TestLies(t *testing.T) {
 			})
 		})
 	}
+}
+
+// One query that is refused backs off by itself and is named once, whatever the
+// others do.
+func TestOneBadQueryAmongMany(t *testing.T) {
+	bubble(t, Access{}, func(t *testing.T, a *consulfake.Agent, pool *Pool, to Target) {
+		var log bytes.Buffer
+		pool.log = slog.New(slog.NewTextHandler(&log, nil)) // written by the follower alone
+		a.InsteadOf("/v1/health/service/bad", consulfake.Status(403, "Permission denied"))
+		for i := range 20 {
+			a.Set(fmt.Sprint("s", i), fleet(1)...)
+			defer pool.Subscribe(to, Health(fmt.Sprint("s", i), Read{}), Pace{Wait: 10 * time.Second}, false).Close()
+		}
+		bad := pool.Subscribe(to, Health("bad", Read{}), Pace{}, false)
+		defer bad.Close()
+		<-time.After(10 * time.Minute)
+		calls := 0
+		for _, call := range a.Calls() {
+			if strings.HasPrefix(call, "/v1/health/service/bad") {
+				calls++
+			}
+		}
+		if calls < 10 || calls > 30 {
+			t.Errorf("%d calls for the query that is refused, want 10 to 30", calls)
+		}
+		if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "query=/v1/health/service/bad") {
+			t.Errorf("want one line about the query, got:\n%s", text)
+		}
+		a.InsteadOf("/v1/health/service/bad", nil)
+		a.Set("bad", fleet(1)...)
+		<-time.After(2 * time.Minute)
+		take(t, bad, 1)
+	})
 }
 
 // A fresh subscription is served at once from what is known, one that wants an

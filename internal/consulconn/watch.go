@@ -21,9 +21,11 @@ type watch struct {
 	flying      bool   // it is under way
 	number      uint64 // its number
 	cancel      context.CancelFunc
-	interrupted bool // it was cut short, to be begun anew
-	failures    int  // in a row
-	hasty       int  // answers in a row that came early and brought nothing new
+	interrupted bool      // it was cut short, to be begun anew
+	failures    int       // in a row
+	since       time.Time // of the first of them
+	named       bool      // the log has said that it fails
+	hasty       int       // answers in a row that came early and brought nothing new
 
 	answer    *Answer // the newest; nil = none yet
 	digest    uint64  // of its bytes
@@ -129,6 +131,9 @@ func later(a, b time.Time) time.Time {
 // failed takes note of a failure. What was known then counts no more as a
 // place to wait from.
 func (w *watch) failed(err error, now time.Time) {
+	if w.fault == nil {
+		w.since = now
+	}
 	w.failures++
 	w.fault, w.index, w.hasty = err, 0, 0
 	w.due = now.Add(backoff(w.failures, refused(err), roll()))

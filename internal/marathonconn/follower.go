@@ -27,7 +27,8 @@ type follower struct {
 	reads   uint64 // begun
 	flying  int
 	results chan result
-	down    bool // the last read failed
+	down    bool      // a read failed since the last good one
+	good    time.Time // when the last good one ended
 
 	stream *stream // nil = nobody wants events
 	news   chan news
@@ -49,6 +50,8 @@ type app struct {
 	again      time.Time // an event came while flying: read once more, not before this
 	settle     time.Time // read once more then, because of an event
 	failures   int       // in a row
+	since      time.Time // of the first of them
+	named      bool      // the log has said that it fails
 	terminated bool      // an event said so
 	answer     *Answer   // the newest; nil = none yet
 	fault      error     // nil = the last read went well
@@ -214,13 +217,7 @@ func (f *follower) finish(r result, now time.Time) {
 	a := r.app
 	a.flying = false
 	if r.err != nil {
-		a.failures++
-		a.fault = r.err
-		a.due = now.Add(backoff(a.failures, refused(r.err), roll()))
-		if !f.down {
-			f.log.Warn("Marathon cannot be read: its services stay as they are while it is tried again", "err", r.err)
-		}
-		f.down = true
+		f.failed(a, r.err, now)
 	} else {
 		f.succeeded(a, r.answer, now)
 	}
@@ -230,12 +227,32 @@ func (f *follower) finish(r result, now time.Time) {
 	}
 }
 
-func (f *follower) succeeded(a *app, answer *Answer, now time.Time) {
-	if f.down {
-		f.log.Info("Marathon answers again")
-		f.down = false
-		f.hurry(now)
+// failed takes note of a failure. When all apps fail, one of them stands for
+// all in the log.
+func (f *follower) failed(a *app, err error, now time.Time) {
+	if a.fault == nil {
+		a.since = now
 	}
+	a.failures++
+	a.fault = err
+	a.due = now.Add(backoff(a.failures, refused(err), roll()))
+	if !a.named && !f.down {
+		f.log.Warn("Marathon cannot be read: its services stay as they are while it is tried again", "app", a.query.App, "err", err)
+		a.named = true
+	}
+	f.down = true
+}
+
+func (f *follower) succeeded(a *app, answer *Answer, now time.Time) {
+	if a.named {
+		f.log.Info("Marathon answers again", "app", a.query.App)
+		a.named = false
+	}
+	if f.down {
+		f.hurry(now)
+		f.down = false
+	}
+	f.good = now
 	answer.number = a.number
 	if answer.Missing {
 		answer.Terminated = a.terminated
@@ -252,10 +269,12 @@ func (f *follower) succeeded(a *app, answer *Answer, now time.Time) {
 	}
 }
 
-// hurry brings forward the reads that wait after a failure.
+// hurry brings forward the reads that wait after a failure, at the first good
+// read since they failed: who fails while others are well has a reason of its
+// own, as has who is refused.
 func (f *follower) hurry(now time.Time) {
 	for _, a := range f.apps {
-		if a.failures > 1 {
+		if a.failures > 1 && f.good.Before(a.since) && !refused(a.fault) {
 			a.failures = 1
 			a.due = earlier(a.due, now.Add(backoff(1, false, roll())))
 		}

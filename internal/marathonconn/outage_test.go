@@ -1,7 +1,10 @@
 package marathonconn
 
 import (
+	"fmt"
+	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,6 +59,53 @@ func TestTenMinutesWithoutMarathon(t *testing.T) {
 				<-time.After(2 * time.Minute)
 				if a, ok := s.Take(); !ok || !tasks(3)(a) || s.Fault() != nil {
 					t.Errorf("afterwards: %+v, fault %v", a, s.Fault())
+				}
+			})
+		})
+	}
+}
+
+// One app that cannot be read backs off by itself and is named once, whatever
+// the others do.
+func TestOneBadAppAmongMany(t *testing.T) {
+	for name, ill := range map[string]struct {
+		status    int
+		most      int // requests for the bad app
+		transport Pace
+	}{
+		"403, polled":      {http.StatusForbidden, 2 * 30, Pace{Poll: true}}, // each read makes two calls
+		"403, with events": {http.StatusForbidden, 2 * 30, Pace{}},
+		"500":              {http.StatusInternalServerError, 45, Pace{Poll: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sim := marathonsim.New()
+				dial, stop := pipenet.Serve(sim)
+				defer stop()
+				var log lockedBuffer
+				pool := NewPool(slog.New(slog.NewTextHandler(&log, nil)))
+				pool.dial = dial
+				to := target(t, Access{}, "http://marathon:8080")
+				sim.InsteadOf("/bad", marathonsim.Status(ill.status, `{"message":"no"}`))
+				bad := pool.Subscribe(to, Query{App: "/bad"}, ill.transport, false)
+				defer bad.Close()
+				for i := range 20 {
+					id := fmt.Sprint("/app", i)
+					sim.Set(appOf(id, "h1"))
+					defer pool.Subscribe(to, Query{App: id}, ill.transport, false).Close()
+				}
+				<-time.After(10 * time.Minute)
+				if n := sim.Reads("/bad"); n < 10 || n > ill.most {
+					t.Errorf("%d requests for the app that cannot be read, want 10 to %d", n, ill.most)
+				}
+				if n := strings.Count(log.String(), "cannot be read"); n != 1 || !strings.Contains(log.String(), "app=/bad") {
+					t.Errorf("want one line about the app, got %d:\n%s", n, log.String())
+				}
+				sim.InsteadOf("/bad", nil)
+				sim.Set(appOf("/bad", "h1"))
+				<-time.After(2 * time.Minute)
+				if a, ok := bad.Take(); !ok || !tasks(1)(a) || strings.Count(log.String(), "answers again") != 1 {
+					t.Errorf("afterwards: %+v, fault %v\n%s", a, bad.Fault(), log.String())
 				}
 			})
 		})

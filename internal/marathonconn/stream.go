@@ -198,6 +198,9 @@ func (f *follower) attached(since, now time.Time) {
 		f.told = false
 	}
 	for _, a := range f.apps {
+		if refused(a.fault) {
+			continue // a new stream is no reason to let it in
+		}
 		failing := a.failures > 0
 		a.failures = 0 // Marathon answers: no need to wait longer
 		if failing || !a.started.After(since) {

@@ -45,6 +45,7 @@ type Agent struct {
 	header   map[string]string // instead of what is true
 	token    string
 	instead  http.HandlerFunc
+	ill      map[string]http.HandlerFunc // by path
 	calls    []string
 	held     int
 	most     int // queries held at one time, at most
@@ -59,7 +60,7 @@ type pair struct {
 func New() *Agent {
 	return &Agent{
 		changed: map[string]chan struct{}{}, index: 10, indexes: map[string]uint64{},
-		services: map[string][]Instance{}, pairs: map[string]pair{}, header: map[string]string{},
+		services: map[string][]Instance{}, pairs: map[string]pair{}, header: map[string]string{}, ill: map[string]http.HandlerFunc{},
 	}
 }
 
@@ -167,6 +168,11 @@ func (a *Agent) Instead(handle http.HandlerFunc) {
 	a.change("", func() { a.instead = handle })
 }
 
+// InsteadOf lets handle answer the calls of one path; nil ends that.
+func (a *Agent) InsteadOf(path string, handle http.HandlerFunc) {
+	a.change("", func() { a.ill[path] = handle })
+}
+
 // Hang is for Instead: it never answers.
 func Hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
@@ -197,6 +203,9 @@ func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	a.calls = append(a.calls, r.URL.RequestURI())
 	instead, refused := a.instead, a.token != "" && r.Header.Get("X-Consul-Token") != a.token
+	if ill := a.ill[r.URL.Path]; ill != nil {
+		instead = ill
+	}
 	a.mu.Unlock()
 	switch {
 	case instead != nil:

@@ -28,6 +28,7 @@ type Sim struct {
 	flying   map[string]int
 	most     int // requests for one app at one time, at most
 	instead  http.HandlerFunc
+	ill      map[string]http.HandlerFunc // by app
 	streams  map[*conn]struct{}
 	noStream http.HandlerFunc
 	opened   int
@@ -41,7 +42,7 @@ type Request struct {
 
 // New makes a simulator that somebody else serves.
 func New() *Sim {
-	return &Sim{apps: map[string]map[string]any{}, flying: map[string]int{}, streams: map[*conn]struct{}{}}
+	return &Sim{apps: map[string]map[string]any{}, flying: map[string]int{}, ill: map[string]http.HandlerFunc{}, streams: map[*conn]struct{}{}}
 }
 
 // Start runs a simulator until the test ends.
@@ -95,6 +96,13 @@ func (s *Sim) Instead(handle http.HandlerFunc) {
 	s.instead = handle
 }
 
+// InsteadOf lets handle answer the reads of one app; nil ends that.
+func (s *Sim) InsteadOf(id string, handle http.HandlerFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ill[id] = handle
+}
+
 // Auth demands this Authorization header; empty = none.
 func (s *Sim) Auth(header string) {
 	s.mu.Lock()
@@ -133,6 +141,9 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	refused := s.auth != "" && r.Header.Get("Authorization") != s.auth
 	instead := s.instead
+	if ill := s.ill[strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/v2/apps"), "/tasks")]; ill != nil {
+		instead = ill
+	}
 	if r.URL.Path == "/v2/events" {
 		instead = s.noStream
 	} else {
