@@ -94,8 +94,14 @@ func merge(children []child, change func(rank int, b service.Backend) (service.B
 		out.RejectedTotal += c.update.RejectedTotal
 	}
 	out.Backends = service.NewSet(slices.Values(all))
+	out.Emptied = emptied(children)
 	out.Rejected = out.Rejected[:min(len(out.Rejected), service.MaxRejected)]
 	return out, "", spoken
+}
+
+// emptied reports whether each source says that its owner took all away.
+func emptied(children []child) bool {
+	return !slices.ContainsFunc(children, func(c child) bool { return !c.update.Emptied || c.err != nil })
 }
 
 // rejected returns the child's rejections with its name before each entry.
@@ -135,11 +141,18 @@ func (s *sequential) resolve(children []child) (service.Update, string, bool) {
 	}
 	switch {
 	case s.current != "":
-		return find(children, s.current).said()
+		return s.last(children, s.current)
 	case healthy: // all are honestly empty
-		return find(children, s.order[0]).said()
+		return s.last(children, s.order[0])
 	}
 	return service.Update{}, "", false
+}
+
+// last is the word of one source when none is better.
+func (s *sequential) last(children []child, name string) (service.Update, string, bool) {
+	u, from, ok := find(children, name).said()
+	u.Emptied = emptied(children)
+	return u, from, ok
 }
 
 // toggle is the source that a file elsewhere says.

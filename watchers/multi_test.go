@@ -439,3 +439,19 @@ func TestFiltersOfASource(t *testing.T) {
 		}
 	}
 }
+
+// Several sources are emptied by their owners when each of them is.
+func TestEmptiedByEveryOwner(t *testing.T) {
+	gone := child{name: "a", spoken: true, decided: true, update: service.Update{Emptied: true}}
+	empty := child{name: "b", spoken: true, decided: true}
+	for _, r := range []resolver{union{}, prefer{order: []string{"a", "b"}}, &sequential{order: []string{"a", "b"}}} {
+		if u, _, ok := r.resolve([]child{gone, empty}); !ok || u.Emptied {
+			t.Errorf("%T: one of two is emptied: %+v, %v", r, u, ok)
+		}
+		other := gone
+		other.name = "b"
+		if u, _, ok := r.resolve([]child{gone, other}); !ok || !u.Emptied {
+			t.Errorf("%T: both are emptied: %+v, %v", r, u, ok)
+		}
+	}
+}

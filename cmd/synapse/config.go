@@ -130,6 +130,7 @@ func (p *plan) policy(n *config.Node, o *serviceOptions, r *config.Report) synap
 		DefaultServers: defaultServers(n.Get("default_servers"), o.DefaultServers, r),
 		KeepDefaults:   o.KeepDefaultServers,
 		DropPrevious:   !o.UsePreviousBackends,
+		KeepPrevious:   o.UsePreviousBackends && !n.Get("use_previous_backends").IsNull(),
 		LeaderElection: o.LeaderElection,
 		PortOverride:   port(n, key, override, r),
 		BackupPort:     port(n, backupKey, backup, r),

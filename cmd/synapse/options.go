@@ -34,7 +34,7 @@ type serviceOptions struct {
 	DiscoveryMulti      *config.Node           `cfg:"discovery_multi" doc:"Further sources beside discovery, which becomes the one named primary."`
 	DefaultServers      []defaultServer        `cfg:"default_servers" doc:"Backends to serve while discovery finds none."`
 	KeepDefaultServers  bool                   `cfg:"keep_default_servers" default:"no" doc:"Serve the default servers beside those found."`
-	UsePreviousBackends bool                   `cfg:"use_previous_backends" default:"yes" doc:"Keep the last backends when discovery finds none and there are no defaults."`
+	UsePreviousBackends bool                   `cfg:"use_previous_backends" default:"yes" doc:"Keep the last backends when discovery finds none and there are no defaults. Left out, a source is believed that says their owner took them away (marathon: a suspended or deleted app)."`
 	LeaderElection      bool                   `cfg:"leader_election" default:"no" doc:"Serve only the backend with the smallest id."`
 	BackendPortOverride string                 `cfg:"backend_port_override" doc:"Port that replaces every discovered one."`
 	ServerBackupPort    string                 `cfg:"server_backup_port" doc:"Lists every backend a second time on this port, as a backup server."`

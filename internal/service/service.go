@@ -10,6 +10,9 @@ import (
 // said before, so that losing one in favour of a newer one loses nothing.
 type Update struct {
 	Backends Set
+	// Emptied says that there are no backends because their owner decided so
+	// (suspended or deleted the app), and not because they failed or are hidden.
+	Emptied bool
 	// Generators holds per-output options found in the registry, by the
 	// output's name; nil means that the registry holds none.
 	Generators map[string]json.RawMessage

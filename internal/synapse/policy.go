@@ -15,6 +15,7 @@ type Policy struct {
 	DefaultServers []service.Backend     // used while discovery yields none; as given, no override
 	KeepDefaults   bool                  // they are also appended to what discovery yields
 	DropPrevious   bool                  // discovery yields none and there are no defaults: drop the old set
+	KeepPrevious   bool                  // keep it then even where the source says that its owner emptied it
 	PortOverride   int                   // replaces every port; 0 = none
 	BackupPort     int                   // lists each backend once more on this port, as backup; 0 = none
 	LabelFilters   []service.LabelFilter // all must pass
@@ -39,6 +40,8 @@ func (p Policy) decide(u service.Update, previous verdict) verdict {
 		switch {
 		case len(p.DefaultServers) > 0:
 			v.origin, v.listed = service.Defaults, service.SetOf(p.DefaultServers...)
+		case u.Emptied && !p.KeepPrevious:
+			v.notes = append(v.notes, "the source says that its owner took all backends away")
 		case !p.DropPrevious && previous.listed.Len() > 0:
 			v.origin, v.listed = service.Previous, previous.listed
 		}

@@ -70,6 +70,25 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// The owner's decision is believed, unless the configuration insists.
+func TestEmptiedByItsOwner(t *testing.T) {
+	before := Policy{}.decide(update(backends(2)...), verdict{})
+	for name, c := range map[string]struct {
+		policy Policy
+		want   int
+	}{
+		"left out":                    {Policy{}, 0},
+		"use_previous_backends: true": {Policy{KeepPrevious: true}, 2},
+		"use_previous_backends: no":   {Policy{DropPrevious: true}, 0},
+		"default servers":             {Policy{DefaultServers: backends(1)}, 1},
+		"a minimum":                   {Policy{MinServers: 2}, 0},
+	} {
+		if v := c.policy.decide(service.Update{Emptied: true}, before); v.serving.Len() != c.want {
+			t.Errorf("%s: %d backends serve, want %d", name, v.serving.Len(), c.want)
+		}
+	}
+}
+
 func TestSuspicious(t *testing.T) {
 	cases := []struct {
 		old, next int

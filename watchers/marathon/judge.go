@@ -28,9 +28,9 @@ func (w *Watcher) judge(answer *marathonconn.Answer, now time.Time) judgement {
 	}
 	w.doubts.missing = time.Time{}
 	c := w.rules.count(answer.App, w.memory, now)
+	suspended := len(answer.App.Tasks) == 0 && answer.App.Defined && answer.App.Instances == 0
 	switch {
-	case len(answer.App.Tasks) == 0 && answer.App.Defined && answer.App.Instances == 0:
-		// Suspended: a decision of its owner.
+	case suspended: // a decision of its owner
 	case len(answer.App.Tasks) == 0:
 		return w.wait(&w.doubts.empty, w.emptyGrace, now, fmt.Errorf("no task of %s is listed, though it should have some; a new leader of Marathon says so at first", w.query.App))
 	case c.in == 0 && c.unusable > 0:
@@ -42,14 +42,18 @@ func (w *Watcher) judge(answer *marathonconn.Answer, now time.Time) judgement {
 	if len(answer.App.Tasks) > 0 {
 		w.memory.sweep(now)
 	}
-	return judgement{publish: true, update: c.builder.Update(), again: c.again}
+	j := judgement{publish: true, update: c.builder.Update(), again: c.again}
+	j.update.Emptied = suspended
+	return j
 }
 
 func (w *Watcher) judgeMissing(answer *marathonconn.Answer, now time.Time) judgement {
 	if answer.Terminated {
 		w.doubts = doubts{missing: now.Add(-w.goneAfter)}
 	}
-	return w.wait(&w.doubts.missing, w.goneAfter, now, fmt.Errorf("there is no app %s in Marathon; check application_name", w.query.App))
+	j := w.wait(&w.doubts.missing, w.goneAfter, now, fmt.Errorf("there is no app %s in Marathon; check application_name", w.query.App))
+	j.update.Emptied = j.publish
+	return j
 }
 
 // wait believes an answer without backends once it was the same for long

@@ -248,6 +248,9 @@ func TestFollowsWhatLasts(t *testing.T) {
 			r.want(t, "h1:31000")
 			becomes(sim)
 			r.want(t)
+			if u, _ := r.last(); u.Emptied != (name == "unknown") {
+				t.Errorf("emptied by its owner: %v", u.Emptied)
+			}
 			sim.Set(web(1, task("h1", true)))
 			r.want(t, "h1:31000")
 		})
@@ -268,6 +271,9 @@ func TestDeletedAppLeavesAtOnce(t *testing.T) {
 	sim.Delete(id)
 	sim.Emit("app_terminated_event", map[string]any{"appId": id})
 	r.want(t)
+	if u, _ := r.last(); !u.Emptied {
+		t.Error("the owner's decision is not told")
+	}
 }
 
 func TestSuspendedAppIsEmptyAtOnce(t *testing.T) {
@@ -277,6 +283,9 @@ func TestSuspendedAppIsEmptyAtOnce(t *testing.T) {
 	r.want(t, "h1:31000")
 	sim.Set(web(0))
 	r.want(t)
+	if u, _ := r.last(); !u.Emptied {
+		t.Error("the owner's decision is not told")
+	}
 }
 
 // The original's file, against answers of the original's call alone.
