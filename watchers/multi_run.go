@@ -24,6 +24,18 @@ type multi struct {
 	sources  []*source
 	resolver resolver
 	follow   func(*pickSlot) (release func()) // for s3_toggle, else nil
+	pulse    service.Pulse                    // by source
+}
+
+// Condition tells how fresh the words of the sources are.
+func (m *multi) Condition() service.Condition {
+	c := m.pulse.Condition()
+	for _, s := range m.sources {
+		if w, ok := s.watcher.(service.Feeling); ok {
+			c.Add(s.name, w.Condition())
+		}
+	}
+	return c
 }
 
 // source is one watcher among several. Its child belongs to the goroutine of
@@ -126,6 +138,7 @@ func (r *multiRun) learn(slots []*mailbox.Latest[word], picks *pickSlot) (spoke 
 		}
 		s := r.sources[i]
 		s.decided, s.err = true, w.err
+		r.pulse.Tell(s.name, w.err)
 		if w.spoken > s.heard {
 			s.heard, s.spoken, s.update = w.spoken, true, w.update
 			spoke = true

@@ -196,9 +196,15 @@ func TestUnionWaitsForAllAndKeepsWhatFails(t *testing.T) {
 		b.want(b.say("y", of("y1", "y2")))
 		b.want(b.say("x", of("x1")), "x1 y1 y2")
 		b.want(b.say("y", errAway))
+		if c := b.m.Condition(); len(c.Faults) != 1 || c.Faults[0].Part != "y" || !errors.Is(c.Faults[0].Err, errAway) {
+			t.Errorf("y has failed: %+v", c)
+		}
 		b.want(b.say("x", of("x1", "x2")), "x1 x2 y1 y2")
 		<-time.After(time.Second) // y is started again
 		b.want(b.say("y", of()), "x1 x2")
+		if c := b.m.Condition(); len(c.Faults) != 0 {
+			t.Errorf("all are well: %+v", c)
+		}
 		b.stop()
 		if b.err != nil || b.fakes["y"].runs != 2 {
 			t.Errorf("%v, %d runs", b.err, b.fakes["y"].runs)

@@ -60,6 +60,9 @@ func newResolved(source service.Watcher, o dns.Lookup, d Deps) (*resolved, error
 	return &resolved{log: d.Log, source: source, follower: follower}, nil
 }
 
+// Condition tells which names cannot be looked up, and since when.
+func (w *resolved) Condition() service.Condition { return w.follower.Condition() }
+
 // Run ends with the source's Run. While that cannot be read, in the next Run,
 // the names that it gave last are looked up on. While the names cannot be
 // looked up, the source is followed on.

@@ -267,9 +267,7 @@ func heldText(h *haproxy.Held) string {
 // notesOf says what a person may wonder about.
 func notesOf(l *synapse.Look) []string {
 	notes := slices.Clone(l.Notes)
-	if l.Failing != nil {
-		notes = append(notes, fmt.Sprintf("the source cannot be followed since %s: %v", l.Since.Format(time.DateTime), l.Failing))
-	}
+	notes = append(notes, l.Troubles()...)
 	if !l.Spoken {
 		notes = append(notes, "the source has not answered since the start")
 	}
@@ -313,7 +311,7 @@ func stateOf(l *synapse.Look, row *inside.Service, held *haproxy.Held, known boo
 	case known && up == 0 && row.Counts[inside.Unasked] == 0:
 		row.Notes = append(row.Notes, "no backend is up in HAProxy")
 		return inside.Down
-	case l.Failing != nil || !l.Spoken:
+	case l.IsStale(time.Now()) || !l.Spoken:
 		return inside.Stale
 	case held != nil || l.Update.RejectedTotal > 0 || l.Doubt:
 		return inside.Degraded

@@ -112,8 +112,11 @@ func (t *teller) source() {
 	case !l.Spoken:
 		t.step("source", false, "%s has not answered since the start", t.story.Service.Source)
 	case l.Failing != nil:
-		t.step("source", false, "%s cannot be followed since %s: %v; it spoke last at %s", t.story.Service.Source, l.Since.Format(time.DateTime), l.Failing, l.Heard.Format(time.DateTime))
+		t.step("source", false, "%s cannot be followed since %s: %v; it spoke last at %s", t.story.Service.Source, l.Stale().Format(time.DateTime), l.Failing, l.Heard.Format(time.DateTime))
 	default:
+		for _, text := range l.Troubles() {
+			t.step("source", false, "%s", text)
+		}
 		t.step("source", true, "%s named %d backends at %s", t.story.Service.Source, l.Update.Backends.Len(), l.Heard.Format(time.DateTime))
 	}
 	for _, r := range l.Update.Rejected {

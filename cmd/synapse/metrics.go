@@ -27,22 +27,22 @@ func (s *scene) metrics(ctx context.Context, e *telemetry.Exposition) {
 	for i := range looks {
 		e.Sample(oneIf(looks[i].Spoken && looks[i].Failing == nil), "service", looks[i].Name)
 	}
-	e.Metric("smartstack_source_stale_seconds", "gauge", "How long the service's source cannot be followed, in seconds; 0 while it can.")
+	e.Metric("smartstack_source_stale_seconds", "gauge", "How long the service's source, or a part of it, gives no good answer, in seconds; 0 while all of it does.")
 	for i := range looks {
 		stale := 0.0
 		switch l := &looks[i]; {
-		case l.Failing != nil:
-			stale = now.Sub(l.Since).Seconds()
+		case !l.Stale().IsZero():
+			stale = now.Sub(l.Stale()).Seconds()
 		case !l.Spoken:
 			stale = now.Sub(s.started).Seconds()
 		}
 		e.Sample(stale, "service", looks[i].Name)
 	}
-	e.Metric("smartstack_source_updated_timestamp_seconds", "gauge", "When the service's source spoke last, as a Unix time in seconds; 0 = never.")
+	e.Metric("smartstack_source_updated_timestamp_seconds", "gauge", "When the service's source gave its last good answer, though it brought no news, or spoke last where it is not asked again and again, as a Unix time in seconds; 0 = never.")
 	for i := range looks {
 		updated := 0.0
-		if !looks[i].Heard.IsZero() {
-			updated = float64(looks[i].Heard.UnixMilli()) / 1000
+		if at := looks[i].Updated(); !at.IsZero() {
+			updated = float64(at.UnixMilli()) / 1000
 		}
 		e.Sample(updated, "service", looks[i].Name)
 	}

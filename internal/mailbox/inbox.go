@@ -1,6 +1,9 @@
 package mailbox
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Inbox is what one reader of something shared gets: the newest answer, and why
 // there is no newer one. Wake, Take and Fault are for the reader, Deliver and
@@ -10,6 +13,7 @@ type Inbox[T any, F comparable] struct {
 	wake    chan struct{}
 	answers *Latest[T]
 	fault   atomic.Pointer[F]
+	well    atomic.Int64 // when all was well last, in Unix nanoseconds; 0 = never
 }
 
 // NewInbox makes an inbox without an answer, for the reason fault.
@@ -32,9 +36,22 @@ func (i *Inbox[T, F]) Fault() F { return *i.fault.Load() }
 // Deliver puts an answer in place of an unread one.
 func (i *Inbox[T, F]) Deliver(v T) { i.answers.Put(v) }
 
+// Well returns when it was said last that there is no fault; the zero time when
+// it never was.
+func (i *Inbox[T, F]) Well() time.Time {
+	if at := i.well.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
+}
+
 // SetFault says why there is no newer answer. The very same value again, which
 // a fault is until the next read, wakes nobody.
 func (i *Inbox[T, F]) SetFault(fault F) {
+	var none F
+	if fault == none {
+		i.well.Store(time.Now().UnixNano())
+	}
 	if *i.fault.Swap(&fault) == fault {
 		return
 	}

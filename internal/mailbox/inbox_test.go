@@ -25,7 +25,13 @@ func TestInbox(t *testing.T) {
 	if in.SetFault(late); !woken() || in.Fault() != late {
 		t.Errorf("another fault did not wake the reader: %v", in.Fault())
 	}
+	if !in.Well().IsZero() {
+		t.Error("all was well once, though nobody said so")
+	}
 	in.SetFault(nil)
+	if in.Well().IsZero() {
+		t.Error("nothing is known of when all was well")
+	}
 	in.Deliver(1)
 	in.Deliver(2)
 	if v, ok := in.Take(); !woken() || !ok || v != 2 || in.Fault() != nil {

@@ -28,8 +28,10 @@ type Look struct {
 
 	Failing  error // the source cannot be followed; nil = it can
 	Since    time.Time
-	Doubt    bool // most backends vanished, and the source is being read again
-	Handover bool // a changed source has not spoken yet
+	Faults   []service.Fault // what of the source gives no good answer now, the oldest first
+	Good     time.Time       // the newest good answer, though it brought no news; zero = the source does not tell
+	Doubt    bool            // most backends vanished, and the source is being read again
+	Handover bool            // a changed source has not spoken yet
 }
 
 // question asks Run's goroutine for Looks.
@@ -82,10 +84,66 @@ func (t *tracked) look() Look {
 		Origin: t.verdict.origin, Listed: t.verdict.listed, Serving: t.verdict.serving, Notes: t.verdict.notes,
 		Failing: t.stale.err, Since: t.stale.at, Doubt: t.confirm != 0, Handover: t.next != nil,
 	}
+	if w, ok := t.feed.source.Watcher.(service.Feeling); ok {
+		c := w.Condition()
+		l.Faults, l.Good = c.Faults, c.Good
+	}
 	if t.current != nil {
 		l.Changed, l.Rev = t.current.Changed, t.current.Rev
 	}
 	return l
+}
+
+// staleAfter is how long a part of a source may fail before its backends count
+// as stale: as long as a whole source has.
+const staleAfter = time.Minute
+
+// Stale tells since when the source, or a part of it, gives no good answer; the
+// zero time when all of it does.
+func (l *Look) Stale() time.Time {
+	var since time.Time
+	if l.Failing != nil {
+		since = l.Since
+	}
+	if len(l.Faults) > 0 && (since.IsZero() || l.Faults[0].Since.Before(since)) {
+		since = l.Faults[0].Since
+	}
+	return since
+}
+
+// Updated is when the source confirmed last what is known; zero = it never
+// spoke.
+func (l *Look) Updated() time.Time {
+	if l.Spoken && l.Good.After(l.Heard) {
+		return l.Good
+	}
+	return l.Heard
+}
+
+// IsStale reports whether that has lasted.
+func (l *Look) IsStale(now time.Time) bool {
+	since := l.Stale()
+	return l.Failing != nil || !since.IsZero() && now.Sub(since) >= staleAfter
+}
+
+// Troubles says what of the source gives no good answer.
+func (l *Look) Troubles() []string {
+	const most = 5
+	if l.Failing != nil {
+		return []string{fmt.Sprintf("the source cannot be followed since %s: %v", l.Stale().Format(time.DateTime), l.Failing)}
+	}
+	var list []string
+	for i, f := range l.Faults {
+		if i == most {
+			return append(list, fmt.Sprintf("and %d more parts of the source give no good answer", len(l.Faults)-most))
+		}
+		part := "the source"
+		if f.Part != "" {
+			part = "a part of the source, " + f.Part + ","
+		}
+		list = append(list, fmt.Sprintf("%s gives no good answer since %s, what it said last stays: %v", part, f.Since.Format(time.DateTime), f.Err))
+	}
+	return list
 }
 
 // Standing is how the policies see one backend.

@@ -46,6 +46,47 @@ func TestLookTellsWhatTheHubKnows(t *testing.T) {
 	})
 }
 
+// feeling is a watcher that knows its condition.
+type feeling struct {
+	*scripted
+	service.Pulse
+}
+
+// A part that fails is told at once, with its age, and is stale after a minute.
+func TestLookTellsOfFailingParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &feeling{scripted: newScripted()}
+		hub, stop := start(t, Config{Services: []Definition{define("a", w, Policy{})}, StartDeadline: time.Second})
+		defer stop()
+		w.words <- update(backends(2)...)
+		w.Tell("one", nil)
+		look := func() Look {
+			t.Helper()
+			synctest.Wait()
+			l, err := hub.Look(t.Context(), "a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return l
+		}
+		if l := look(); !l.Stale().IsZero() || l.IsStale(time.Now()) || len(l.Troubles()) != 0 {
+			t.Errorf("%+v", l)
+		}
+		<-time.After(time.Hour)
+		w.Tell("two", nil)
+		w.Tell("one", errors.New("refused"))
+		since := time.Now()
+		if l := look(); !l.Updated().Equal(since) || !l.Stale().Equal(since) || l.IsStale(time.Now()) || len(l.Troubles()) != 1 || !strings.Contains(l.Troubles()[0], "one") {
+			t.Errorf("%+v", l)
+		}
+		<-time.After(time.Minute)
+		w.fails <- errors.New("all is lost")
+		if l := look(); !l.Stale().Equal(since) || !l.IsStale(time.Now()) || len(l.Troubles()) != 1 || !strings.Contains(l.Troubles()[0], "all is lost") {
+			t.Errorf("%+v", l)
+		}
+	})
+}
+
 func TestLookEndsWithItsContext(t *testing.T) {
 	hub := New(Config{}, nil) // nobody runs it
 	ctx, cancel := context.WithCancel(t.Context())

@@ -27,7 +27,11 @@ type Watcher struct {
 	address  string
 	patience time.Duration // how long there may be no answer before Run says so
 	ran      bool          // Run's: it was called before
+	pulse    service.Pulse
 }
+
+// Condition tells how fresh the watcher's word is.
+func (w *Watcher) Condition() service.Condition { return w.pulse.Condition() }
 
 // Run follows the service until ctx ends, or until Consul could not be read
 // for too long.
@@ -37,6 +41,7 @@ func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
 	sub := w.pool.Subscribe(w.target, w.query, w.pace, w.ran)
 	w.ran = true
 	defer sub.Close()
+	w.pulse.Confirmed(sub.Well)
 	late := supervise.NewPatience(w.patience)
 	defer late.Stop()
 	for {
@@ -52,7 +57,9 @@ func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
 			if answer, ok := sub.Take(); ok {
 				publish(w.update(answer))
 			}
-			late.Observe(sub.Fault() != nil)
+			fault := sub.Fault()
+			w.pulse.Tell("", fault)
+			late.Observe(fault != nil)
 		}
 	}
 }

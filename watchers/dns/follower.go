@@ -50,7 +50,11 @@ type Follower struct {
 	failed func()          // told of each look-up that fails
 	wanted *service.Update // whose hosts are followed; nil = not told yet
 	state  map[question]*entry
+	pulse  service.Pulse // by name and kind of record
 }
+
+// Condition tells which names cannot be looked up, and since when.
+func (f *Follower) Condition() service.Condition { return f.pulse.Condition() }
 
 // entry is what is known of one question. It belongs to the goroutine of Run.
 type entry struct {
@@ -193,6 +197,11 @@ func (r *run) findNeed() {
 		}
 		r.need[q] = r.state[q]
 	}
+	asked := make(map[string]bool, len(r.need))
+	for q := range r.need {
+		asked[q.String()] = true
+	}
+	r.pulse.Keep(func(part string) bool { return asked[part] })
 	maps.DeleteFunc(r.state, func(q question, e *entry) bool { return r.need[q] == nil && !e.asked })
 }
 
@@ -239,6 +248,7 @@ func (r *run) learn(res result) {
 	e := r.state[res.question]
 	e.asked, e.settled = false, true
 	now := time.Now()
+	r.pulse.Tell(res.String(), res.err)
 	if res.err != nil {
 		if e.err == nil {
 			r.log.Warn("a name cannot be looked up; what it gave before stays", "backend", res.question.String(), "err", res.err)

@@ -11,6 +11,9 @@ import (
 // Run.
 func (w *Watcher) OnFailure(failed func()) { w.follower.OnFailure(failed) }
 
+// Condition tells which names cannot be looked up, and since when.
+func (w *Watcher) Condition() service.Condition { return w.follower.Condition() }
+
 // Run follows the servers' names until ctx ends. It returns an error when none
 // of them can be looked up.
 func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {

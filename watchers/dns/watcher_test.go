@@ -287,6 +287,12 @@ func TestOneFailingNameKeepsItsBackendsAmongOthers(t *testing.T) {
 	ns.Answer(failing("b.example.com."))
 	ns.Set("a.example.com. 0 IN A 10.0.0.3")
 	r.want(t, "10.0.0.3:1", "10.0.0.2:2")
+	servers.Eventually(t, func() error {
+		if c := w.Condition(); len(c.Faults) != 2 || c.Faults[0].Part != "b.example.com A" && c.Faults[0].Part != "b.example.com AAAA" {
+			return fmt.Errorf("the failing name is not told: %+v", c)
+		}
+		return nil
+	})
 	ns.Heal()
 	r.want(t, "10.0.0.3:1")
 	for _, u := range r.all()[:len(r.all())-1] {

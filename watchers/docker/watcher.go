@@ -23,7 +23,11 @@ type Watcher struct {
 	pace     pace
 	patience time.Duration // how long all engines may fail before Run says so
 	engines  []engine
+	pulse    service.Pulse
 }
+
+// Condition tells how fresh the watcher's word is.
+func (w *Watcher) Condition() service.Condition { return w.pulse.Condition() }
 
 // engine is what Run knows of one server.
 type engine struct {
@@ -36,6 +40,9 @@ type engine struct {
 	spoken  bool    // it has answered or failed in this Run
 	err     error   // of its last word
 }
+
+// place names the engine for a person.
+func (e *engine) place() string { return cmp.Or(e.server.Name, e.server.Where()) }
 
 // Run follows the engines until ctx ends, or until none of them could be read
 // for too long.
@@ -81,6 +88,7 @@ func (w *Watcher) hear() (heard bool) {
 			continue
 		}
 		heard, e.spoken, e.err = true, true, said.Err
+		w.pulse.Tell(e.place(), said.Err)
 		if said.Err == nil {
 			e.entries, e.known = said.Value, true
 		}
@@ -130,7 +138,7 @@ func (w *Watcher) update() service.Update {
 	for i := range w.engines {
 		e := &w.engines[i]
 		if !e.known {
-			b.Reject(cmp.Or(e.server.Name, e.server.Where()), "was never read: "+e.err.Error())
+			b.Reject(e.place(), "was never read: "+e.err.Error())
 		}
 		sorted := slices.SortedFunc(slices.Values(e.entries), func(a, b entry) int {
 			return cmp.Or(cmp.Compare(a.backend.Host, b.backend.Host), cmp.Compare(a.backend.Port, b.backend.Port), cmp.Compare(a.name, b.name))

@@ -225,6 +225,9 @@ func TestPollsWhereEventsAreRefused(t *testing.T) {
 		}
 		return nil
 	})
+	if c := w.Condition(); len(c.Faults) != 0 {
+		t.Errorf("all engines are well: %+v", c)
+	}
 }
 
 // A dead engine keeps what it gave, the others go on (airbnb/synapse #32).
@@ -248,6 +251,9 @@ func TestADeadEngineKeepsItsOwn(t *testing.T) {
 	two.set()
 	two.emit("stop", "web:1", "id-b")
 	h.want(t, "one 127.0.0.1:8001")
+	if c := w.Condition(); len(c.Faults) != 1 || c.Faults[0].Part != "one" {
+		t.Errorf("the dead engine is not told: %+v", c)
+	}
 	two.set(two.web("c", 8003))
 	two.emit("start", "web:1", "id-c")
 	h.want(t, "one 127.0.0.1:8001, two 127.0.0.1:8003")

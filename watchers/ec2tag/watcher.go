@@ -25,7 +25,11 @@ type Watcher struct {
 	interval    time.Duration
 	patience    time.Duration // how long polls may fail before Run says so
 	ran         bool          // Run's: it was called before
+	pulse       service.Pulse
 }
+
+// Condition tells how fresh the watcher's word is.
+func (w *Watcher) Condition() service.Condition { return w.pulse.Condition() }
 
 // Run follows the instances until ctx ends, or until EC2 could not be read for
 // too long.
@@ -35,6 +39,7 @@ func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
 	sub := w.pool.Subscribe(w.query, w.interval, w.ran)
 	w.ran = true
 	defer sub.Close()
+	w.pulse.Confirmed(sub.Well)
 	late := supervise.NewPatience(w.patience)
 	defer late.Stop()
 	for {
@@ -50,7 +55,12 @@ func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
 			if answer, ok := sub.Take(); ok {
 				publish(w.update(answer))
 			}
-			late.Observe(sub.Fault() != nil)
+			fault := sub.Fault()
+			if late.Observe(fault != nil); fault != nil {
+				w.pulse.Tell("", fault)
+			} else {
+				w.pulse.Tell("", nil)
+			}
 		}
 	}
 }

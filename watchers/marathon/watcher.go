@@ -30,7 +30,11 @@ type Watcher struct {
 	ran    bool
 	memory *memory
 	doubts doubts
+	pulse  service.Pulse
 }
+
+// Condition tells how fresh the watcher's word is.
+func (w *Watcher) Condition() service.Condition { return w.pulse.Condition() }
 
 // Run follows the app until ctx ends, or until there was no good answer for
 // too long.
@@ -42,6 +46,7 @@ func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
 	sub := w.pool.Subscribe(w.target, w.query, w.pace, w.ran)
 	w.ran = true
 	defer sub.Close()
+	w.pulse.Confirmed(sub.Well)
 	again := time.NewTimer(longest)
 	defer again.Stop()
 	late := supervise.NewPatience(w.patience)
@@ -73,7 +78,9 @@ func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
 				again.Reset(time.Until(j.again))
 			}
 		}
-		late.Observe(firstOf(sub.Fault(), doubt) != nil)
+		fault := firstOf(sub.Fault(), doubt)
+		w.pulse.Tell("", fault)
+		late.Observe(fault != nil)
 	}
 }
 

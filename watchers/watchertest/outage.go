@@ -36,6 +36,7 @@ func (o Outage) Run(t *testing.T) {
 	defer func() { cancel(); <-done }()
 
 	awaitCount(t, said, 2)
+	began := time.Now()
 	o.Begin()
 	synctest.Wait() // what was on its way has come
 	for len(said) > 0 {
@@ -49,8 +50,33 @@ func (o Outage) Run(t *testing.T) {
 	if n := faults.Load(); n < 1 || n > 60 {
 		t.Errorf("%d faults are told in ten minutes", n)
 	}
+	feels, _ := o.Watcher.(service.Feeling)
+	if feels != nil {
+		checkFaults(t, feels.Condition(), began)
+	}
 	o.End()
 	awaitCount(t, said, 3)
+	if feels != nil {
+		<-time.After(2 * time.Minute)
+		if c := feels.Condition(); len(c.Faults) > 0 || time.Since(c.Good) > 2*time.Minute {
+			t.Errorf("afterwards: %+v", c)
+		}
+	}
+}
+
+// checkFaults wants an outage to be known from about its beginning.
+func checkFaults(t *testing.T, c service.Condition, began time.Time) {
+	t.Helper()
+	const notice = 90 * time.Second // by the next poll and its deadline
+	switch {
+	case len(c.Faults) == 0:
+		t.Error("the source is taken for well")
+	case c.Faults[0].Since.Before(began) || c.Faults[0].Since.After(began.Add(notice)):
+		t.Errorf("the source fails since %v, want soon after %v", c.Faults[0].Since, began)
+	}
+	if c.Good.After(began.Add(notice)) {
+		t.Errorf("a good answer at %v, after %v", c.Good, began)
+	}
 }
 
 // awaitCount reads until there are n backends, and never fewer than two.
