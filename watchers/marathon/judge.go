@@ -83,6 +83,7 @@ type tally struct {
 func (r rules) count(a *marathonconn.App, m *memory, now time.Time) tally {
 	var c tally
 	var serving []entry
+	m.sees(a, now)
 	for i := range a.Tasks {
 		t := &a.Tasks[i]
 		v := r.task(a, t, m, now)

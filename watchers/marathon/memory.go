@@ -3,14 +3,17 @@ package marathon
 import (
 	"time"
 
+	"smartstack/internal/marathonconn"
 	"smartstack/internal/service"
 )
 
 // memory holds which addresses were alive when Marathon last knew their
-// health. It belongs to one goroutine.
+// health, and whether the app has health checks at all. It belongs to one
+// goroutine.
 type memory struct {
-	last  map[string]time.Time // host:port → when it was last asked about
-	hosts map[string]time.Time // alive in an earlier run, on a port that is not known → when that was recalled
+	last    map[string]time.Time // host:port → when it was last asked about
+	hosts   map[string]time.Time // alive in an earlier run, on a port that is not known → when that was recalled
+	results time.Time            // when the app had health checks last, or results of some
 }
 
 // The bounds of a memory.
@@ -39,6 +42,31 @@ func (m *memory) alive(address string, now time.Time) {
 	if _, there := m.last[address]; there || len(m.last) < maxMemory {
 		m.last[address] = now
 	}
+}
+
+// sees takes note of whether an app has health checks. Without its definition
+// only results can tell, and a new leader of Marathon has none at first.
+func (m *memory) sees(a *marathonconn.App, now time.Time) {
+	switch {
+	case a.Defined && len(a.HealthChecks) == 0:
+		m.results = time.Time{}
+	case a.Defined || hasResults(a):
+		m.results = now
+	}
+}
+
+func hasResults(a *marathonconn.App) bool {
+	for i := range a.Tasks {
+		if len(a.Tasks[i].Results) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// checked reports whether the app has health checks, or had until a while ago.
+func (m *memory) checked(now time.Time) bool {
+	return !m.results.IsZero() && now.Sub(m.results) < remember
 }
 
 func (m *memory) forget(address string) { delete(m.last, address) }

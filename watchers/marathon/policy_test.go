@@ -62,7 +62,10 @@ func TestTaskPolicy(t *testing.T) {
 		{name: "gone", state: "TASK_GONE_BY_OPERATOR", want: out},
 		{name: "unreachable", state: "TASK_UNREACHABLE", want: in},
 		{name: "lost", state: "TASK_LOST", checks: checks, want: in},
-		{name: "unreachable and failing", state: "TASK_UNREACHABLE", checks: checks, results: alive(false), want: out},
+		{name: "unreachable and failing", state: "TASK_UNREACHABLE", checks: checks, results: alive(false), want: in},
+		{name: "lost and failing", state: "TASK_LOST", checks: checks, results: alive(false, false), rules: rules{health: "all"}, want: in},
+		{name: "unreachable, waiting for readiness", state: "TASK_UNREACHABLE", rules: rules{readiness: true}, want: in},
+		{name: "no state, waiting for readiness", state: "-", rules: rules{readiness: true}, want: in},
 		{name: "unreachable: drop", state: "TASK_UNREACHABLE", rules: rules{dropUnreachable: true}, want: out},
 		{name: "lost: drop", state: "TASK_LOST", rules: rules{dropUnreachable: true}, want: out},
 		{name: "no state, started", state: "-", want: in},
@@ -89,6 +92,7 @@ func TestTaskPolicy(t *testing.T) {
 			if c.rules.health == "" {
 				c.rules.health = "any"
 			}
+			m.sees(app, now)
 			v := c.rules.task(app, &task, m, now)
 			if v.standing != c.want || c.reason == "" && v.reason != "" || !strings.Contains(v.reason, c.reason) {
 				t.Errorf("standing %d, reason %q; want %d, %q", v.standing, v.reason, c.want, c.reason)
@@ -101,6 +105,7 @@ func TestFailingIsRemembered(t *testing.T) {
 	r := rules{health: "any"}
 	a := &marathonconn.App{Defined: true, HealthChecks: make([]marathonconn.HealthCheck, 1)}
 	m := newMemory()
+	m.sees(a, now)
 	say := func(results ...bool) standing {
 		task := marathonconn.Task{Host: "h", Ports: []marathonconn.Number{80}, State: "TASK_RUNNING", Results: alive(results...)}
 		return r.task(a, &task, m, now).standing
@@ -121,6 +126,47 @@ func TestFailingIsRemembered(t *testing.T) {
 	}
 }
 
+// Without its definition an app is known by its results; a leader that has none
+// lets nobody in who failed, or was never seen alive.
+func TestResultsThatVanish(t *testing.T) {
+	r, m := rules{health: "any"}, newMemory()
+	task := func(host string, results ...bool) marathonconn.Task {
+		return marathonconn.Task{ID: host, Host: host, Ports: []marathonconn.Number{80}, State: "TASK_RUNNING", Results: alive(results...)}
+	}
+	count := func(at time.Time, tasks ...marathonconn.Task) []string {
+		c := r.count(&marathonconn.App{Tasks: tasks}, m, at)
+		return addresses(c.builder.Update().Backends)
+	}
+	got := [][]string{
+		count(now, task("h1", true), task("h2", false), task("h3")),
+		count(now.Add(time.Second), task("h1"), task("h2"), task("h3")), // a new leader
+		count(now.Add(time.Minute), task("h1", true), task("h2", true), task("h3")),
+		count(now.Add(time.Minute+remember), task("h1"), task("h2"), task("h3")), // the app has no checks any more
+	}
+	want := [][]string{{"h1:80"}, {"h1:80"}, {"h1:80", "h2:80"}, {"h1:80", "h2:80", "h3:80"}}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+// A partition that hides all agents takes no task away.
+func TestAllAgentsOutOfSight(t *testing.T) {
+	for name, r := range map[string]rules{
+		"any":       {health: "any"},
+		"all":       {health: "all"},
+		"readiness": {health: "any", readiness: true},
+	} {
+		a := &marathonconn.App{Defined: true, HealthChecks: make([]marathonconn.HealthCheck, 1), Tasks: []marathonconn.Task{
+			{ID: "a", Host: "h1", Ports: []marathonconn.Number{1}, State: "TASK_UNREACHABLE", Results: alive(false)},
+			{ID: "b", Host: "h2", Ports: []marathonconn.Number{1}, State: "TASK_LOST"},
+		}}
+		c := r.count(a, newMemory(), now)
+		if d := cmp.Diff([]string{"h1:1", "h2:1"}, addresses(c.builder.Update().Backends)); d != "" {
+			t.Errorf("%s: %s", name, d)
+		}
+	}
+}
+
 // Bamboo's rule for readiness.
 func TestReadiness(t *testing.T) {
 	check := []marathonconn.ReadinessCheck{{TimeoutSeconds: 30}}
@@ -136,7 +182,9 @@ func TestReadiness(t *testing.T) {
 		want  bool
 		again time.Duration // after the start
 	}{
-		{name: "not running", app: marathonconn.App{}, state: "TASK_UNREACHABLE", age: time.Hour},
+		{name: "unreachable, no deployment", app: marathonconn.App{}, state: "TASK_UNREACHABLE", age: time.Hour, want: true},
+		{name: "unreachable, not ready", app: marathonconn.App{Deployments: deploying, ReadinessChecks: check, ReadinessResults: result("x", false)}, state: "TASK_UNREACHABLE", age: time.Hour},
+		{name: "without a state", app: marathonconn.App{Deployments: deploying, ReadinessChecks: check, ReadinessResults: result("x", true)}, state: "-", want: true},
 		{name: "no deployment", app: marathonconn.App{ReadinessChecks: check, ReadinessResults: result("x", false)}, want: true},
 		{name: "no readiness checks", app: marathonconn.App{Deployments: deploying}, want: true},
 		{name: "ready", app: marathonconn.App{Deployments: deploying, ReadinessChecks: check, ReadinessResults: result("x", true)}, want: true},
@@ -150,7 +198,7 @@ func TestReadiness(t *testing.T) {
 	for _, c := range cases {
 		task := marathonconn.Task{ID: "x", State: "TASK_RUNNING", StartedAt: now.Add(-c.age)}
 		if c.state != "" {
-			task.State = c.state
+			task.State = strings.TrimPrefix(c.state, "-")
 		}
 		if c.age < 0 {
 			task.StartedAt = time.Time{}

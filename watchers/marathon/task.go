@@ -37,7 +37,7 @@ type verdict struct {
 	again time.Time
 }
 
-// task judges one task.
+// task judges one task of an app that m has seen.
 func (r rules) task(a *marathonconn.App, t *marathonconn.Task, m *memory, now time.Time) verdict {
 	if t.Fault != "" {
 		return verdict{reason: t.Fault}
@@ -65,9 +65,14 @@ func (r rules) task(a *marathonconn.App, t *marathonconn.Task, m *memory, now ti
 		v.reason = err.Error()
 		return v
 	}
-	v.standing = r.healthOf(a, t, m, net.JoinHostPort(v.host, strconv.Itoa(v.port)), now)
-	if lost && v.standing == undecided {
-		v.standing = in // nobody can check it; HAProxy will
+	address := net.JoinHostPort(v.host, strconv.Itoa(v.port))
+	if lost {
+		// Marathon's checks may fail for the same reason for which it lost sight
+		// of the agent; HAProxy's will tell.
+		v.standing = in
+		m.wasAlive(t.Host, address, now)
+	} else {
+		v.standing = r.healthOf(a, t, m, address, now)
 	}
 	if v.standing == in && r.readiness {
 		var ready bool
@@ -81,7 +86,7 @@ func (r rules) task(a *marathonconn.App, t *marathonconn.Task, m *memory, now ti
 // healthOf applies what Marathon's health checks say, and remembers it. A
 // new leader of Marathon knows no results, so that their absence is no news.
 func (r rules) healthOf(a *marathonconn.App, t *marathonconn.Task, m *memory, address string, now time.Time) standing {
-	if r.health == "ignore" || a.Defined && len(a.HealthChecks) == 0 || !a.Defined && !checked(a) && len(t.Results) == 0 {
+	if r.health == "ignore" || !m.checked(now) {
 		return in
 	}
 	alive := 0
@@ -110,17 +115,6 @@ func (r rules) healthOf(a *marathonconn.App, t *marathonconn.Task, m *memory, ad
 	}
 }
 
-// checked reports whether an app without its definition has health checks: one
-// of its tasks shows results.
-func checked(a *marathonconn.App) bool {
-	for i := range a.Tasks {
-		if len(a.Tasks[i].Results) > 0 {
-			return true
-		}
-	}
-	return false
-}
-
 // How long a task waits for its first readiness result, where its app does not
 // say how long a check takes.
 const (
@@ -131,11 +125,9 @@ const (
 // readyNow tells whether a task is ready, by Bamboo's rule: readiness matters
 // during a deployment only, and a task without a result is taken for ready
 // once its check would have had one, because Marathon at times loses the first.
+// A task that serves though its agent is out of sight is held to the same.
 func readyNow(a *marathonconn.App, t *marathonconn.Task, now time.Time) (ready bool, again time.Time) {
-	switch {
-	case t.State != "TASK_RUNNING":
-		return false, time.Time{}
-	case len(a.Deployments) == 0 || len(a.ReadinessChecks) == 0:
+	if len(a.Deployments) == 0 || len(a.ReadinessChecks) == 0 {
 		return true, time.Time{}
 	}
 	found := false
