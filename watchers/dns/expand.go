@@ -25,6 +25,14 @@ func hostQuestion(host string, kind dnsmessage.Type) (q question, ok bool) {
 	return question{name: strings.ToLower(host), kind: kind}, true
 }
 
+// whole returns the target of a record as a name that nothing completes.
+func whole(target string) string {
+	if isAddress(target) {
+		return target
+	}
+	return target + "."
+}
+
 func isAddress(host string) bool {
 	_, err := netip.ParseAddr(host)
 	return err == nil
@@ -55,7 +63,7 @@ func (f *Follower) needed() map[question]bool {
 func needTargets(all map[question]bool, servers []record) {
 	for _, s := range servers {
 		for _, kind := range addressKinds() {
-			if q, ok := hostQuestion(s.target, kind); ok {
+			if q, ok := hostQuestion(whole(s.target), kind); ok {
 				all[q] = true
 			}
 		}
@@ -105,7 +113,7 @@ func (f *Follower) resolveServers(b service.Backend) found {
 	targets := len(e.records) == 0
 	for i, r := range e.records { // sorted by priority
 		server := b
-		server.Name, server.Host, server.Port = cmp.Or(b.Name, r.target), r.target, int(r.port)
+		server.Name, server.Host, server.Port = cmp.Or(b.Name, r.target), whole(r.target), int(r.port)
 		server.Weight = weights[i]
 		server.Backup = b.Backup || r.priority > e.records[0].priority
 		got := f.resolve(server)

@@ -12,7 +12,7 @@ import (
 )
 
 // question is one name and the type of record wanted of it. The name is in
-// small letters and has no final dot.
+// small letters; only with a final dot is it certainly whole, as in searchList.
 type question struct {
 	name string
 	kind dnsmessage.Type

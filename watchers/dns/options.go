@@ -89,7 +89,7 @@ func (s Server) check() error {
 }
 
 func (s Server) backend() (service.Backend, error) {
-	b := service.Backend{Name: s.Name, Host: strings.TrimSuffix(s.Host, "."), Port: s.Port}
+	b := service.Backend{Name: s.Name, Host: s.Host, Port: s.Port}
 	if s.Labels == "" {
 		return b, nil
 	}

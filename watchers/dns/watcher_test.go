@@ -457,6 +457,32 @@ func TestResolvConf(t *testing.T) {
 	}
 }
 
+// Targets of SRV records, and names with a final dot, are whole: a wildcard in
+// the search list gets none of them.
+func TestWholeNamesAreNotSearched(t *testing.T) {
+	ns := dnstest.Start(t)
+	ns.Set("db.example.com. 0 IN A 10.0.0.1", "db.example.com.svc.local. 0 IN A 10.6.6.6",
+		"_web._tcp.example.com. 0 IN SRV 1 0 80 web.example.com.",
+		"web.example.com. 0 IN A 10.0.0.2", "web.example.com.svc.local. 0 IN A 10.6.6.6")
+	host, port, _ := net.SplitHostPort(ns.Addr)
+	conf := filepath.Join(t.TempDir(), "resolv.conf")
+	if err := os.WriteFile(conf, []byte("nameserver 192.0.2.1\nsearch svc.local\noptions ndots:5\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort(host, port))
+	}
+	for name, o := range map[string]Options{
+		"10.0.0.1:80": {List: list("db.example.com.:80")},
+		"10.0.0.2:80": {List: list("_web._tcp.example.com."), Record: "srv"},
+		"10.6.6.6:80": {List: list("db.example.com:80")}, // as the system's resolver does
+	} {
+		w := build(t, o)
+		w.follower.resolvConf, w.follower.dial = conf, dial
+		start(t, w).want(t, name)
+	}
+}
+
 func TestServersWithoutPort(t *testing.T) {
 	o := Options{List: list("10.0.0.1")}
 	r := start(t, build(t, o))
