@@ -104,7 +104,7 @@ func (p Policy) withDefaults(discovered service.Set) iter.Seq[service.Backend] {
 	}
 }
 
-// elect returns the leader alone: the smallest id. A set in which anybody
+// elect returns the leader alone, with its backup port: the smallest id. A set in which anybody
 // lacks an id cannot be ordered; then the leader of before stays, if it is
 // still registered, and otherwise nobody serves, because a write that reaches
 // a follower is worse than one that fails.
@@ -118,14 +118,30 @@ func elect(s, before service.Set) (leader service.Set, note string) {
 			continue
 		}
 		note = fmt.Sprintf("leader_election: %s has no id, so there is no order", b.Address())
-		if before.Len() == 1 && before.Gone(s) == 0 {
+		if oneLeader(before) && before.Gone(s) == 0 {
 			return before, note + "; the leader of before stays"
 		}
 		return service.Set{}, note + " and no leader"
 	}
-	return service.SetOf(slices.MinFunc(all, func(a, b service.Backend) int {
-		return cmp.Compare(a.ID.Value, b.ID.Value)
-	})), ""
+	first := slices.MinFunc(all, func(a, b service.Backend) int { return cmp.Compare(a.ID.Value, b.ID.Value) })
+	return service.NewSet(func(yield func(service.Backend) bool) {
+		for _, b := range all {
+			if (b == first || standsIn(b, first)) && !yield(b) {
+				return
+			}
+		}
+	}), ""
+}
+
+// standsIn reports whether b is the leader once more, on its backup port.
+func standsIn(b, leader service.Backend) bool {
+	return b.Backup && b.ID == leader.ID && b.Host == leader.Host && b.Name == leader.Name
+}
+
+// oneLeader reports whether s is what elect returned.
+func oneLeader(s service.Set) bool {
+	all := slices.Collect(s.All())
+	return len(all) > 0 && !slices.ContainsFunc(all[1:], func(b service.Backend) bool { return !standsIn(b, all[0]) })
 }
 
 // guardFrom is the smallest number of backends that the removal guard watches

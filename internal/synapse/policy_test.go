@@ -18,6 +18,8 @@ func TestDecide(t *testing.T) {
 		return list
 	}
 	noID := func(b service.Backend) service.Backend { b.ID = service.Int{}; return b }
+	sameID := func(b, as service.Backend) service.Backend { b.ID = as.ID; return b }
+	backup := func(b service.Backend, port int) service.Backend { b.Port, b.Backup = port, true; return b }
 	def := service.Backend{Name: "d", Host: "10.9.9.9", Port: 9}
 	served := func(list ...service.Backend) verdict {
 		s := service.SetOf(list...)
@@ -51,6 +53,10 @@ func TestDecide(t *testing.T) {
 		{"label number", Policy{LabelFilters: []service.LabelFilter{{Label: "n", Value: "3"}}}, labelled(backends(1), `{"n":3}`), verdict{}, []string{"10.0.0.1:80"}, service.Discovered, ""},
 		{"labels let none pass", Policy{LabelFilters: []service.LabelFilter{{Label: "az", Value: "x"}}}, two, verdict{}, []string{}, service.Discovered, "let none of 2"},
 		{"leader", Policy{LeaderElection: true}, []service.Backend{two[1], two[0]}, verdict{}, []string{"10.0.0.1:80"}, service.Discovered, ""},
+		{"leader and its backup port", Policy{LeaderElection: true, BackupPort: 81}, []service.Backend{two[1], two[0]}, verdict{}, []string{"10.0.0.1:80", "10.0.0.1:81"}, service.Discovered, ""},
+		{"leader of two with one id", Policy{LeaderElection: true}, []service.Backend{two[0], sameID(two[1], two[0])}, verdict{}, []string{"10.0.0.1:80"}, service.Discovered, ""},
+		{"no id: the leader of before and its backup port stay", Policy{LeaderElection: true, BackupPort: 81}, []service.Backend{noID(two[0]), two[1]}, served(two[1], backup(two[1], 81)), []string{"10.0.0.2:80", "10.0.0.2:81"}, service.Discovered, "stays"},
+		{"no id: two of before are no leader", Policy{LeaderElection: true}, []service.Backend{noID(two[0]), two[1]}, served(two...), []string{}, service.Discovered, "no leader"},
 		{"no id: nobody", Policy{LeaderElection: true}, []service.Backend{noID(two[0]), two[1]}, verdict{}, []string{}, service.Discovered, "no leader"},
 		{"no id: the leader of before stays", Policy{LeaderElection: true}, []service.Backend{noID(two[0]), two[1]}, served(two[1]), []string{"10.0.0.2:80"}, service.Discovered, "stays"},
 	}
