@@ -90,12 +90,15 @@ func merge(children []child, change func(rank int, b service.Backend) (service.B
 		if len(out.Generators) == 0 {
 			out.Generators = c.update.Generators
 		}
-		out.Rejected = append(out.Rejected, c.rejected()...)
+		out.Rejected = append(out.Rejected, c.named(c.update.Rejected)...)
 		out.RejectedTotal += c.update.RejectedTotal
+		out.Idle = append(out.Idle, c.named(c.update.Idle)...)
+		out.IdleTotal += c.update.IdleTotal
 	}
 	out.Backends = service.NewSet(slices.Values(all))
 	out.Emptied = emptied(children)
 	out.Rejected = out.Rejected[:min(len(out.Rejected), service.MaxRejected)]
+	out.Idle = out.Idle[:min(len(out.Idle), service.MaxRejected)]
 	return out, "", spoken
 }
 
@@ -104,9 +107,9 @@ func emptied(children []child) bool {
 	return !slices.ContainsFunc(children, func(c child) bool { return !c.update.Emptied || c.err != nil })
 }
 
-// rejected returns the child's rejections with its name before each entry.
-func (c child) rejected() []service.Rejection {
-	list := slices.Clone(c.update.Rejected)
+// named returns the child's entries with its name before each.
+func (c child) named(entries []service.Rejection) []service.Rejection {
+	list := slices.Clone(entries)
 	for i := range list {
 		list[i].Entry = c.name + ": " + list[i].Entry
 	}
@@ -116,7 +119,7 @@ func (c child) rejected() []service.Rejection {
 // said returns the child's word as a whole.
 func (c child) said() (service.Update, string, bool) {
 	u := c.update
-	u.Rejected = c.rejected()
+	u.Rejected, u.Idle = c.named(u.Rejected), c.named(u.Idle)
 	return u, c.name, true
 }
 

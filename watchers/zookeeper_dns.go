@@ -60,8 +60,14 @@ func newResolved(source service.Watcher, o dns.Lookup, d Deps) (*resolved, error
 	return &resolved{log: d.Log, source: source, follower: follower}, nil
 }
 
-// Condition tells which names cannot be looked up, and since when.
-func (w *resolved) Condition() service.Condition { return w.follower.Condition() }
+// Condition tells how fresh the names are, and which cannot be looked up.
+func (w *resolved) Condition() service.Condition {
+	c := w.follower.Condition()
+	if source, ok := w.source.(service.Feeling); ok {
+		c.Add("zookeeper", source.Condition())
+	}
+	return c
+}
 
 // Run ends with the source's Run. While that cannot be read, in the next Run,
 // the names that it gave last are looked up on. While the names cannot be

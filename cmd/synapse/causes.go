@@ -9,11 +9,13 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"smartstack/internal/service"
 )
 
-// causes is a log that keeps what was complained about last, by service and by
-// method, so that a source that does not answer has a reason. It may be used
-// from any goroutine.
+// causes is a log that keeps what was complained about last, by service and
+// source, so that a source that does not answer, and does not know why, has a
+// reason. It may be used from any goroutine.
 type causes struct {
 	attrs []slog.Attr
 	kept  *keptCauses
@@ -21,7 +23,7 @@ type causes struct {
 
 type keptCauses struct {
 	mu     sync.Mutex
-	latest map[string]string // by "service NAME", "watcher METHOD", or the line itself
+	latest map[string]string // by "service NAME SOURCE", "watcher METHOD", or the line itself
 }
 
 func newCauses() *causes { return &causes{kept: &keptCauses{latest: map[string]string{}}} }
@@ -39,13 +41,14 @@ func (c *causes) WithGroup(string) slog.Handler { return c }
 
 // Handle is part of slog.Handler.
 func (c *causes) Handle(_ context.Context, r slog.Record) error {
-	line, key := r.Message, ""
+	line, owner := r.Message, ""
+	var sources []string // one in the other
 	take := func(a slog.Attr) bool {
 		switch a.Key {
-		case "service", "watcher":
-			if key == "" || a.Key == "service" {
-				key = a.Key + " " + a.Value.String()
-			}
+		case "service":
+			owner = a.Value.String()
+		case "watcher":
+			sources = append(sources, a.Value.String())
 		case "err", "reason":
 			line += ": " + a.Value.String()
 		}
@@ -55,11 +58,20 @@ func (c *causes) Handle(_ context.Context, r slog.Record) error {
 		take(a)
 	}
 	r.Attrs(take)
+	key := line
+	switch source := strings.Join(sources, "."); {
+	case owner != "":
+		key = keyOf(owner, source)
+	case source != "":
+		key = "watcher " + source
+	}
 	c.kept.mu.Lock()
 	defer c.kept.mu.Unlock()
-	c.kept.latest[cmp.Or(key, line)] = line
+	c.kept.latest[key] = line
 	return nil
 }
+
+func keyOf(owner, source string) string { return strings.TrimSpace("service " + owner + " " + source) }
 
 // why tells why a source has not answered.
 func (c *causes) why(q *question, err error, timeout time.Duration) string {
@@ -68,11 +80,25 @@ func (c *causes) why(q *question, err error, timeout time.Duration) string {
 	}
 	c.kept.mu.Lock()
 	defer c.kept.mu.Unlock()
-	reason := cmp.Or(c.kept.latest["service "+q.service], c.kept.latest["watcher "+q.source.Method])
+	reason := cmp.Or(ownReason(q.source.Watcher), c.kept.latest[keyOf(q.service, q.source.Name)])
 	if reason == "" {
 		return fmt.Sprintf("no answer within %v", timeout)
 	}
 	return fmt.Sprintf("no answer within %v: %s", timeout, reason)
+}
+
+// ownReason is what a source itself says about its condition; empty when it
+// does not know better.
+func ownReason(w service.Watcher) string {
+	feeling, ok := w.(service.Feeling)
+	if !ok {
+		return ""
+	}
+	var all []string
+	for _, f := range feeling.Condition().Faults {
+		all = append(all, strings.TrimPrefix(f.Part+": "+f.Err.Error(), ": "))
+	}
+	return strings.Join(all, "; ")
 }
 
 // others returns what was complained about without saying whose it is.

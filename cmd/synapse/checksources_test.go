@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,6 +19,7 @@ import (
 	"smartstack/internal/config"
 	"smartstack/internal/zkconn"
 	"smartstack/test/consulfake"
+	"smartstack/test/ec2fake"
 	"smartstack/test/marathonsim"
 	"smartstack/test/servers"
 )
@@ -105,6 +107,63 @@ func TestCheckSourcesTellsWhoIsSilentOrEmpty(t *testing.T) {
 	}
 	if !strings.Contains(out, `"backends": []`) {
 		t.Errorf("no empty list: %s", out)
+	}
+}
+
+// A task that does not serve is named with the reason, as is an app of which
+// none can be used.
+func TestCheckSourcesTellsWhyTasksDoNotServe(t *testing.T) {
+	sim := marathonsim.Start(t)
+	sim.Set(marathonsim.App{ID: "/web", Instances: 5, HealthChecks: 1, Tasks: []marathonsim.Task{
+		{ID: "ok", Host: "h1", Ports: []int{1}, Alive: []bool{true}},
+		{ID: "ill", Host: "h2", Ports: []int{2}, Alive: []bool{false}},
+		{ID: "new", Host: "h3", Ports: []int{3}},
+		{ID: "staging", Host: "h4", Ports: []int{4}, State: "TASK_STAGING"},
+		{ID: "ports", Host: "h5", Alive: []bool{true}},
+	}})
+	sim.Set(marathonsim.App{ID: "/odd", Instances: 1, Tasks: []marathonsim.Task{{ID: "odd", Host: "h1", Ports: []int{1}}}})
+	at := func(app, more string) string {
+		return fmt.Sprintf(`{"discovery": {"method": "marathon", "marathon_api_url": %q, "application_name": %q%s}}`, sim.URL, app, more)
+	}
+	sim.InsteadOf("/closed", marathonsim.Status(403, `{"message": "closed"}`))
+	code, out, errs := checked(t, `"web": `+at("web", "")+`, "odd": `+at("odd", `, "port_index": 7`)+`, "typo": `+at("wbe", "")+`, "closed": `+at("closed", ""), 3*time.Second, cli.Call{})
+	for _, want := range []string{
+		"web: marathon: 1 found, 4 left out",
+		"left out: ill@h2:2: fails 1 of 1 health checks",
+		"left out: new@h3:3: has no result of a health check yet, and was never seen alive",
+		"left out: staging: is in the state TASK_STAGING",
+		"left out: ports: has no port with index 0: it has 0",
+		"none of the 1 tasks of /odd can be used: odd has no port with index 7",
+		"there is no app /wbe in Marathon",
+		`HTTP status 403: "closed"`,
+	} {
+		if strings.Count(out, want) != 1 {
+			t.Errorf("want %q once", want)
+		}
+	}
+	if code != exitSources || t.Failed() {
+		t.Errorf("code %d\n%s%s", code, out, errs)
+	}
+}
+
+// Each source of a multi has its own reason, and one that is still under way
+// says so.
+func TestCheckSourcesTellsEachReason(t *testing.T) {
+	one, two, mute := consulfake.Start(t), consulfake.Start(t), ec2fake.Start(t)
+	one.Instead(consulfake.Status(403, "first"))
+	two.Instead(consulfake.Status(403, "second"))
+	mute.Instead(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	consul := func(url string) string {
+		return fmt.Sprintf(`{"method": "consul", "hosts": %q, "service": "web"}`, url)
+	}
+	_, out, errs := checked(t, fmt.Sprintf(`
+		"both": {"discovery": {"method": "multi", "resolver": {"method": "union"}, "watchers": {"a": %s, "b": %s, "c": {"method": "file", "path": "/nowhere"}}}},
+		"ec2": {"discovery": {"method": "ec2tag", "tag_name": "role", "tag_value": "web"}, "haproxy": {"server_port_override": 80}}`,
+		consul(one.URL), consul(two.URL)), 2*time.Second, cli.Call{})
+	for _, want := range []string{"first", "second", "/nowhere", "DescribeInstances"} {
+		if strings.Count(out, want) != 1 {
+			t.Errorf("want %q once:\n%s%s", want, out, errs)
+		}
 	}
 }
 

@@ -124,6 +124,11 @@ func (t *teller) source() {
 			t.step("entry", false, "entry %s of the source cannot be used: it %s", r.Entry, r.Reason)
 		}
 	}
+	for _, r := range l.Update.Idle {
+		if t.where == "" || strings.Contains(r.Entry, t.where) {
+			t.step("entry", false, "entry %s of the source does not serve now: it %s", r.Entry, r.Reason)
+		}
+	}
 }
 
 // service sums up what is not about one backend.

@@ -62,10 +62,10 @@ func (q *question) judge(f *finding, u service.Update) {
 			f.Backends = append(f.Backends, s)
 		}
 	}
-	for _, r := range u.Rejected {
+	for _, r := range slices.Concat(u.Rejected, u.Idle) {
 		f.LeftOut = append(f.LeftOut, entry(r))
 	}
-	f.LeftOutTotal = u.RejectedTotal
+	f.LeftOutTotal = u.RejectedTotal + u.IdleTotal
 	if q.policy.BackupPort != 0 {
 		f.Notes = append(f.Notes, fmt.Sprintf("each serves once more on port %d, as a backup", q.policy.BackupPort))
 	}

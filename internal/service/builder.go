@@ -46,6 +46,14 @@ func (u *Builder) Reject(entry, reason string) {
 	}
 }
 
+// Idle records that entry is in order and does not serve now, and why.
+func (u *Builder) Idle(entry, reason string) {
+	u.update.IdleTotal++
+	if len(u.update.Idle) < MaxRejected {
+		u.update.Idle = append(u.update.Idle, Rejection{Entry: printable(entry), Reason: reason})
+	}
+}
+
 // Generators takes the data of a service's parent entry: a JSON object of
 // per-output options. Empty data means none; anything that is not an object of
 // objects is an error, and nothing is taken.

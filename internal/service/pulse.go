@@ -37,8 +37,10 @@ type Pulse struct {
 }
 
 // Tell takes note of how the newest answer of a part was: nil is a good one.
-func (p *Pulse) Tell(part string, err error) {
-	now := time.Now()
+func (p *Pulse) Tell(part string, err error) { p.TellAt(part, err, time.Now()) }
+
+// TellAt is Tell about a moment that may have passed.
+func (p *Pulse) TellAt(part string, err error, at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	i := slices.IndexFunc(p.faults, func(f Fault) bool { return f.Part == part })
@@ -48,10 +50,10 @@ func (p *Pulse) Tell(part string, err error) {
 	case err != nil && i >= 0:
 		p.faults[i].Err = err
 	case err != nil:
-		p.faults = append(p.faults, Fault{Part: part, Since: now, Err: err})
+		p.faults = append(p.faults, Fault{Part: part, Since: at, Err: err})
 	}
 	if err == nil {
-		p.good = now
+		p.good = latest(p.good, at)
 	}
 }
 

@@ -20,6 +20,10 @@ type Update struct {
 	// MaxRejected are kept; RejectedTotal counts them all.
 	Rejected      []Rejection
 	RejectedTotal int
+	// Idle names entries that are in order and do not serve now: they start,
+	// fail their health checks, or end. Bounded and counted as Rejected is.
+	Idle      []Rejection
+	IdleTotal int
 }
 
 // Rejection is one registry entry that was left out.

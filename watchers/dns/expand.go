@@ -183,6 +183,7 @@ func (f *Follower) update() (service.Update, error) {
 	u.Rejected = slices.Concat(f.wanted.Rejected, u.Rejected)
 	u.Rejected = u.Rejected[:min(len(u.Rejected), service.MaxRejected)]
 	u.RejectedTotal += f.wanted.RejectedTotal
+	u.Idle, u.IdleTotal = f.wanted.Idle, f.wanted.IdleTotal
 	return u, nil
 }
 

@@ -37,9 +37,12 @@ func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
 	// A second Run may be the hub's question whether the last answer was true,
 	// so it takes no answer that is older than itself.
 	sub := w.pool.Subscribe(w.query, w.interval, w.ran)
-	w.ran = true
 	defer sub.Close()
 	w.pulse.Confirmed(sub.Well)
+	if !w.ran {
+		w.pulse.Tell("", sub.Fault()) // one call may take longer than somebody wants to wait
+	}
+	w.ran = true
 	late := supervise.NewPatience(w.patience)
 	defer late.Stop()
 	for {

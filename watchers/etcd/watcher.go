@@ -33,7 +33,11 @@ type Watcher struct {
 	decode  registration.Decoder
 	sharing etcdconn.Sharing
 	grace   time.Duration
+	pulse   service.Pulse
 }
+
+// Condition tells whether the path is followed.
+func (w *Watcher) Condition() service.Condition { return w.pulse.Condition() }
 
 // New makes the watcher; it does no I/O.
 func New(o Options, pool *etcdconn.Pool, log *slog.Logger) (*Watcher, error) {
@@ -75,7 +79,12 @@ func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
 			if batch, ok := sub.Take(); ok && known.apply(batch) {
 				publish(known.update())
 			}
-			late.Observe(sub.Fault() != nil)
+			fault := sub.Fault()
+			if late.Observe(fault != nil); fault != nil {
+				w.pulse.Tell("", fault)
+			} else {
+				w.pulse.Tell("", nil)
+			}
 		}
 	}
 }

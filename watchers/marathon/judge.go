@@ -19,7 +19,10 @@ type judgement struct {
 }
 
 // doubts is since when an answer is not believed; zero = it is.
-type doubts struct{ empty, missing time.Time }
+type doubts struct {
+	empty, missing time.Time
+	unusable       string // the log has said so
+}
 
 // judge decides what an answer means: nothing leaves by accident.
 func (w *Watcher) judge(answer *marathonconn.Answer, now time.Time) judgement {
@@ -34,17 +37,26 @@ func (w *Watcher) judge(answer *marathonconn.Answer, now time.Time) judgement {
 	case len(answer.App.Tasks) == 0:
 		return w.wait(&w.doubts.empty, w.emptyGrace, now, fmt.Errorf("no task of %s is listed, though it should have some; a new leader of Marathon says so at first", w.query.App))
 	case c.in == 0 && c.unusable > 0:
-		return judgement{doubt: fmt.Errorf("none of the %d tasks of %s can be used: %s", len(answer.App.Tasks), w.query.App, c.reason)}
+		return w.unusable(fmt.Errorf("none of the %d tasks of %s can be used: %s", len(answer.App.Tasks), w.query.App, c.reason))
 	case c.in == 0 && c.undecided > 0:
 		return w.wait(&w.doubts.empty, w.emptyGrace, now, fmt.Errorf("no task of %s has a health check's result; a new leader of Marathon has none at first", w.query.App))
 	}
-	w.doubts.empty = time.Time{}
+	w.doubts.empty, w.doubts.unusable = time.Time{}, ""
 	if len(answer.App.Tasks) > 0 {
 		w.memory.sweep(now)
 	}
 	j := judgement{publish: true, update: c.builder.Update(), again: c.again}
 	j.update.Emptied = suspended
 	return j
+}
+
+// unusable keeps the backends, and says why once.
+func (w *Watcher) unusable(doubt error) judgement {
+	if text := doubt.Error(); text != w.doubts.unusable {
+		w.doubts.unusable = text
+		w.log.Warn("the backends stay as they are", "reason", text)
+	}
+	return judgement{doubt: doubt}
 }
 
 func (w *Watcher) judgeMissing(answer *marathonconn.Answer, now time.Time) judgement {
@@ -102,11 +114,14 @@ func (r rules) count(a *marathonconn.App, m *memory, now time.Time) tally {
 				c.reason = t.ID + " " + v.reason
 			}
 			c.builder.Reject(t.ID, v.reason)
-		case v.standing == undecided:
-			c.undecided++
 		case v.standing == in:
 			c.in++
 			serving = append(serving, entry{t.ID, b})
+		default:
+			if v.standing == undecided {
+				c.undecided++
+			}
+			c.builder.Idle(v.name(t), v.idle)
 		}
 	}
 	slices.SortStableFunc(serving, func(x, y entry) int {
@@ -116,6 +131,14 @@ func (r rules) count(a *marathonconn.App, m *memory, now time.Time) tally {
 		c.builder.Add(e.task, e.Backend)
 	}
 	return c
+}
+
+// name tells a person which task it is, with its address where that is known.
+func (v verdict) name(t *marathonconn.Task) string {
+	if v.host == "" {
+		return t.ID
+	}
+	return t.ID + "@" + service.Backend{Host: v.host, Port: v.port}.Address()
 }
 
 type entry struct {

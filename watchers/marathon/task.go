@@ -33,6 +33,7 @@ type verdict struct {
 	port     int
 	// reason is not empty for a task that cannot be used, though it may serve.
 	reason string
+	idle   string // why a task that is in order is not in
 	// again is when the verdict may change by itself; zero = never.
 	again time.Time
 }
@@ -47,15 +48,15 @@ func (r rules) task(a *marathonconn.App, t *marathonconn.Task, m *memory, now ti
 	case "TASK_RUNNING":
 	case "": // before 0.13
 		if t.StartedAt.IsZero() {
-			return verdict{}
+			return verdict{idle: "has not started yet"}
 		}
 	case "TASK_UNREACHABLE", "TASK_LOST":
 		if lost = true; r.dropUnreachable {
-			return verdict{}
+			return verdict{idle: "is out of Marathon's sight (" + t.State + "), and unreachable says drop"}
 		}
 	case "TASK_STAGING", "TASK_STARTING", "TASK_KILLING", "TASK_FINISHED", "TASK_FAILED", "TASK_KILLED",
 		"TASK_ERROR", "TASK_DROPPED", "TASK_GONE", "TASK_GONE_BY_OPERATOR", "TASK_UNKNOWN", "TASK_CREATED":
-		return verdict{}
+		return verdict{idle: "is in the state " + t.State}
 	default:
 		return verdict{reason: fmt.Sprintf("is in the unknown state %.40q", t.State)}
 	}
@@ -72,12 +73,12 @@ func (r rules) task(a *marathonconn.App, t *marathonconn.Task, m *memory, now ti
 		v.standing = in
 		m.wasAlive(t.Host, address, now)
 	} else {
-		v.standing = r.healthOf(a, t, m, address, now)
+		v.standing, v.idle = r.healthOf(a, t, m, address, now)
 	}
 	if v.standing == in && r.readiness {
 		var ready bool
 		if ready, v.again = readyNow(a, t, now); !ready {
-			v.standing = out
+			v.standing, v.idle = out, "is not ready yet: the app's readiness check says so, or has no result"
 		}
 	}
 	return v
@@ -85,9 +86,9 @@ func (r rules) task(a *marathonconn.App, t *marathonconn.Task, m *memory, now ti
 
 // healthOf applies what Marathon's health checks say, and remembers it. A
 // new leader of Marathon knows no results, so that their absence is no news.
-func (r rules) healthOf(a *marathonconn.App, t *marathonconn.Task, m *memory, address string, now time.Time) standing {
+func (r rules) healthOf(a *marathonconn.App, t *marathonconn.Task, m *memory, address string, now time.Time) (s standing, idle string) {
 	if r.health == "ignore" || !m.checked(now) {
-		return in
+		return in, ""
 	}
 	alive := 0
 	for _, result := range t.Results {
@@ -104,14 +105,14 @@ func (r rules) healthOf(a *marathonconn.App, t *marathonconn.Task, m *memory, ad
 	switch {
 	case failing:
 		m.forget(address)
-		return out
+		return out, fmt.Sprintf("fails %d of %d health checks", len(t.Results)-alive, len(t.Results))
 	case enough:
 		m.alive(address, now)
-		return in
+		return in, ""
 	case m.wasAlive(t.Host, address, now):
-		return in
+		return in, ""
 	default:
-		return undecided
+		return undecided, "has no result of a health check yet, and was never seen alive"
 	}
 }
 

@@ -95,5 +95,6 @@ func firstOf(errs ...error) error {
 
 // same reports whether two updates say the same.
 func same(a, b service.Update) bool {
-	return a.Emptied == b.Emptied && a.Backends.Equal(b.Backends) && a.RejectedTotal == b.RejectedTotal && slices.Equal(a.Rejected, b.Rejected)
+	return a.Emptied == b.Emptied && a.Backends.Equal(b.Backends) && a.RejectedTotal == b.RejectedTotal && a.IdleTotal == b.IdleTotal &&
+		slices.Equal(a.Rejected, b.Rejected) && slices.Equal(a.Idle, b.Idle)
 }

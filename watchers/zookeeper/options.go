@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"smartstack/internal/config"
 	"smartstack/internal/registration"
+	"smartstack/internal/service"
 	"smartstack/internal/zkconn"
 )
 
@@ -54,6 +56,8 @@ type Watcher struct {
 	readOnly bool          // the path is not made
 	told     bool          // the last Run ended for want of a connection
 	meter    meter
+	pulse    service.Pulse
+	open     atomic.Pointer[zkconn.Conn] // Run's; nil = there is no Run
 }
 
 // New makes a watcher without I/O. log carries the service's name.

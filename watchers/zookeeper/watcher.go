@@ -2,6 +2,7 @@ package zookeeper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -60,6 +61,29 @@ func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
 	}
 }
 
+// Condition tells whether there is a connection: while there is one, changes
+// are heard of.
+func (w *Watcher) Condition() service.Condition {
+	if conn := w.open.Load(); conn != nil {
+		w.feel(conn.State())
+	}
+	return w.pulse.Condition()
+}
+
+// feel takes note of a state, whose connection may not outlive this Run.
+func (w *Watcher) feel(st zkconn.State) {
+	switch {
+	case st.Connected:
+		w.pulse.Tell("", nil)
+	case st.Err != nil:
+		w.pulse.TellAt("", st.Err, st.Since)
+	default:
+		w.pulse.TellAt("", errConnecting, st.Since)
+	}
+}
+
+var errConnecting = errors.New("there is no connection yet")
+
 // turn does what is due, sets timer for what will be, and returns what is
 // closed when the connection is not what it was.
 //
@@ -82,11 +106,13 @@ func (w *Watcher) begin(publish func(service.Update)) (*run, error) {
 		return nil, err
 	}
 	w.meter.opened(conn)
+	w.open.Store(conn)
 	return &run{Watcher: w, view: newView(w, conn), conn: conn, began: time.Now(), publish: publish}, nil
 }
 
 func (r *run) end() {
 	r.sub.Close()
+	r.open.Store(nil)
 	r.conn.Close()
 }
 
@@ -167,6 +193,7 @@ func (r *run) offline(st zkconn.State) (time.Duration, error) {
 		r.meter.count("synapse.watcher.zk.session.expired")
 	}
 	r.told = true
+	r.feel(st)
 	return 0, fmt.Errorf("zookeeper %s: no connection for %v, what is known of %s may be out of date: %w",
 		r.conn.Name(), time.Since(st.Since).Round(time.Second), r.path, st.Err)
 }
