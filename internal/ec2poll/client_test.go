@@ -15,7 +15,7 @@ import (
 // readAll reads q once, in full.
 func readAll(t *testing.T, q Query) (*Answer, error) {
 	t.Helper()
-	s := open(q)
+	s := openOver(q, nil)
 	defer s.close()
 	return s.read(t.Context(), false)
 }
@@ -123,7 +123,7 @@ func TestCancelEndsACall(t *testing.T) {
 		cancel()
 		<-r.Context().Done()
 	})
-	s := open(Query{Tag: "role"})
+	s := openOver(Query{Tag: "role"}, nil)
 	defer s.close()
 	if _, err := s.read(ctx, false); err == nil {
 		t.Error("no error")

@@ -36,8 +36,7 @@ func TestTenMinutesWithoutEC2(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				dial, stop := pipenet.Serve(fake)
 				defer stop()
-				pool := NewPool(quiet())
-				pool.open = func(q Query) source { return openOver(q, dial) }
+				pool := NewPoolOver(quiet(), dial)
 				fake.Set(fleet(2)...)
 				s := pool.Subscribe(Query{Tag: "role"}, 15*time.Second, false)
 				defer s.Close()

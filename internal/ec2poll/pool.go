@@ -1,8 +1,10 @@
 package ec2poll
 
 import (
+	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -20,8 +22,15 @@ type Pool struct {
 }
 
 // NewPool makes an empty pool; it does no I/O.
-func NewPool(log *slog.Logger) *Pool {
-	return &Pool{log: log, open: open, pollers: map[Query]*poller{}, records: map[Query]record{}}
+func NewPool(log *slog.Logger) *Pool { return NewPoolOver(log, nil) }
+
+// NewPoolOver is NewPool with another network, such as a test's; nil is that of
+// the AWS client.
+func NewPoolOver(log *slog.Logger, dial func(ctx context.Context, network, address string) (net.Conn, error)) *Pool {
+	return &Pool{
+		log: log, open: func(q Query) source { return openOver(q, dial) },
+		pollers: map[Query]*poller{}, records: map[Query]record{},
+	}
 }
 
 // Subscription is one reader's share in a poller. It is used by one goroutine.

@@ -26,9 +26,7 @@ type source struct {
 	close func()
 }
 
-// open makes the source that asks EC2; it does no I/O.
-func open(q Query) source { return openOver(q, nil) }
-
+// openOver makes the source that asks EC2; it does no I/O.
 func openOver(q Query, dial dialer) source {
 	r := &reader{query: q, dial: dial}
 	return source{read: r.read, close: r.close}

@@ -1,6 +1,7 @@
 package marathonconn
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -20,7 +21,12 @@ type Pool struct {
 
 // NewPool makes an empty pool; it does no I/O.
 func NewPool(log *slog.Logger) *Pool {
-	return &Pool{log: log, dial: (&net.Dialer{Timeout: dialLimit}).DialContext, followers: map[Target]*follower{}}
+	return NewPoolOver(log, (&net.Dialer{Timeout: dialLimit}).DialContext)
+}
+
+// NewPoolOver is NewPool with another network, such as a test's.
+func NewPoolOver(log *slog.Logger, dial func(ctx context.Context, network, address string) (net.Conn, error)) *Pool {
+	return &Pool{log: log, dial: dial, followers: map[Target]*follower{}}
 }
 
 // Subscription is one reader's share in a follower. It is used by one

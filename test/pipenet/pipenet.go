@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 )
 
 // Dialer makes a connection, as net.Dialer does.
@@ -29,6 +30,53 @@ func Serve(h http.Handler) (dial Dialer, stop func()) {
 		_ = server.Close()
 		served.Wait()
 	}
+}
+
+// Breaker is a network over dial that can be taken away. Make it with
+// NewBreaker.
+type Breaker struct {
+	dial  Dialer
+	mu    sync.Mutex // guards the fields below
+	dead  bool
+	conns []net.Conn
+}
+
+// NewBreaker makes one that leads on to dial.
+func NewBreaker(dial Dialer) *Breaker { return &Breaker{dial: dial} }
+
+// Dial makes a connection while there is a network.
+func (b *Breaker) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	b.mu.Lock()
+	dead := b.dead
+	b.mu.Unlock()
+	if dead {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
+	}
+	conn, err := b.dial(ctx, network, address)
+	if err == nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.conns = append(b.conns, conn)
+	}
+	return conn, err
+}
+
+// Die cuts all connections, and refuses new ones.
+func (b *Breaker) Die() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.dead = true
+	for _, c := range b.conns {
+		_ = c.Close()
+	}
+	b.conns = nil
+}
+
+// Heal undoes Die for new connections.
+func (b *Breaker) Heal() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.dead = false
 }
 
 type listener struct {

@@ -46,7 +46,6 @@ func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
 	sub := w.pool.Subscribe(w.target, w.query, w.pace, w.ran)
 	w.ran = true
 	defer sub.Close()
-	w.pulse.Confirmed(sub.Well)
 	again := time.NewTimer(longest)
 	defer again.Stop()
 	late := supervise.NewPatience(w.patience)
