@@ -158,6 +158,12 @@ func (s *sequential) last(children []child, name string) (service.Update, string
 	return u, from, ok
 }
 
+// anyWell reports whether a source is known to work. Without one, an old word
+// must not be said again as if it were news.
+func anyWell(children []child) bool {
+	return slices.ContainsFunc(children, func(c child) bool { return c.decided && c.err == nil })
+}
+
 // toggle is the source that a file elsewhere says.
 type toggle struct {
 	current string // what was said last came from here
@@ -169,7 +175,7 @@ func (t *toggle) resolve(children []child) (service.Update, string, bool) {
 		t.current = t.wanted
 	}
 	c := find(children, t.current)
-	if !c.spoken || !c.decided {
+	if !c.spoken || !c.decided || c.err != nil && !anyWell(children) {
 		return service.Update{}, "", false
 	}
 	return c.said()

@@ -64,7 +64,11 @@ func newResolved(source service.Watcher, o dns.Lookup, d Deps) (*resolved, error
 func (w *resolved) Condition() service.Condition {
 	c := w.follower.Condition()
 	if source, ok := w.source.(service.Feeling); ok {
-		c.Add("zookeeper", source.Condition())
+		names := source.Condition()
+		if len(names.Faults) > 0 { // fresh addresses of old names are no good answer
+			c.Good = time.Time{}
+		}
+		c.Add("zookeeper", names)
 	}
 	return c
 }

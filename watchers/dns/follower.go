@@ -49,6 +49,7 @@ type Follower struct {
 
 	failed func()          // told of each look-up that fails
 	wanted *service.Update // whose hosts are followed; nil = not told yet
+	last   *service.Update // published since wanted has changed; nil = nothing
 	state  map[question]*entry
 	pulse  service.Pulse // by name and kind of record
 }
@@ -97,7 +98,7 @@ func (f *Follower) OnFailure(failed func()) { f.failed = failed }
 
 // Forget makes the next Run wait for backends to be named anew. What names
 // resolve to is kept. It must not be called during a Run.
-func (f *Follower) Forget() { f.wanted = nil }
+func (f *Follower) Forget() { f.wanted, f.last = nil, nil }
 
 // Run publishes the backends of the newest update in wanted, each once for
 // each of its host's addresses, until ctx ends; a value in wake says that
@@ -152,7 +153,6 @@ type run struct {
 
 	need    map[question]*entry // what wanted and the answers so far ask for; nil = to be found out
 	changed bool                // something may have to be published
-	last    *service.Update     // published since wanted has changed; nil = nothing
 	server  int                 // the nameserver that answered last
 	flights int
 }
