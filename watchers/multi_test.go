@@ -21,7 +21,7 @@ import (
 
 // The shared suite, over two directories of registrations.
 func TestMultiContract(t *testing.T) {
-	for _, method := range []string{"union", "prefer", "fallback"} {
+	for _, method := range []string{"union", "prefer", "fallback", "s3_toggle"} {
 		t.Run(method, func(t *testing.T) {
 			watchertest.Run(t, func(t *testing.T) watchertest.Registry { return multiRegistry(t, method) })
 		})
@@ -40,12 +40,21 @@ func multiRegistry(t *testing.T, method string) watchertest.Registry {
 			t.Fatal(err)
 		}
 	}
+	more := ""
+	deps := testDeps()
+	if method == "s3_toggle" {
+		more = `, "s3_url": "s3://bucket/key", "s3_polling_interval_seconds": 1`
+		deps.Toggles = NewToggles(quiet(), nil)
+		deps.Toggles.open = func() readObject {
+			return func(context.Context, string, string) ([]byte, error) { return []byte("primary: 1"), nil }
+		}
+	}
 	build := func(dirs []string) service.Watcher {
-		text := `{"method": "multi", "resolver": {"method": "` + method + `"}, "watchers": {
+		text := `{"method": "multi", "resolver": {"method": "` + method + `"` + more + `}, "watchers": {
 			"primary": {"method": "file", "path": "` + dirs[0] + `"},
 			"second": {"method": "file", "path": "` + dirs[1] + `"}}}`
 		r := &config.Report{Strict: true}
-		w := New(parse(t, text), testDeps(), r)
+		w := New(parse(t, text), deps, r)
 		if err := r.Err(); err != nil {
 			t.Fatal(err)
 		}

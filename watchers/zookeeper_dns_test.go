@@ -84,7 +84,11 @@ func (z *zkNames) build(method string) service.Watcher {
 }
 
 func TestZooKeeperDNSContract(t *testing.T) {
-	watchertest.Run(t, func(t *testing.T) watchertest.Registry { return newZKNames(t).registry("zookeeper_dns") })
+	for _, method := range []string{"zookeeper_dns", "zookeeper_dns_poll"} {
+		t.Run(method, func(t *testing.T) {
+			watchertest.Run(t, func(t *testing.T) watchertest.Registry { return newZKNames(t).registry(method) })
+		})
+	}
 }
 
 func TestZooKeeperDNSPoll(t *testing.T) {

@@ -180,6 +180,20 @@ func (r *running) neverEmpty() {
 }
 
 func TestContract(t *testing.T) {
+	contract(t, func(o Options) service.Watcher { return newWatcher(t, o) })
+}
+
+func TestPollContract(t *testing.T) {
+	contract(t, func(o Options) service.Watcher {
+		w, err := NewPoll(PollOptions{Options: o, Interval: config.Seconds(minPoll)}, zkconn.NewPool(quiet()), quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
+	})
+}
+
+func contract(t *testing.T, build func(Options) service.Watcher) {
 	p := servers.ZooKeeper(t)
 	hand := newAdmin(t, p.Addr)
 	n := 0
@@ -189,7 +203,7 @@ func TestContract(t *testing.T) {
 		hand := admin{t, hand.Conn}
 		return watchertest.Registry{
 			New: func() service.Watcher {
-				return newWatcher(t, Options{Hosts: []string{p.Addr}, Path: root, SessionTimeout: config.Seconds(time.Second)})
+				return build(Options{Hosts: []string{p.Addr}, Path: root, SessionTimeout: config.Seconds(time.Second)})
 			},
 			Set: func(backends ...service.Backend) {
 				for _, b := range backends {
@@ -217,7 +231,7 @@ func TestContract(t *testing.T) {
 			},
 			Break: func() func() { p.Stop(); return p.Start },
 			Silent: func() service.Watcher {
-				return newWatcher(t, Options{Hosts: []string{"127.0.0.1:1"}, Path: root, SessionTimeout: config.Seconds(time.Second)})
+				return build(Options{Hosts: []string{"127.0.0.1:1"}, Path: root, SessionTimeout: config.Seconds(time.Second)})
 			},
 		}
 	})
