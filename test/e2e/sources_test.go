@@ -49,37 +49,46 @@ func (s *stage) fleet(net, n int) (hosts []string, port int) {
 	return hosts, port
 }
 
-// A scale-up in Marathon, and a new leader that knows no health results yet.
+// A scale-up in Marathon, and another node that becomes the leader, knows no
+// health results yet, and is where the old one sends readers.
 func TestMarathonScaleUpAndFailover(t *testing.T) {
-	sim := marathonsim.Start(t)
-	s := newStage(t, registry{watcher: object{"method": "marathon", "marathon_api_url": sim.URL, "application_name": "shop/web", "check_interval": 1, "resync_interval": 2}})
+	leader, next := marathonsim.Start(t), marathonsim.Start(t)
+	s := newStage(t, registry{watcher: object{"method": "marathon", "marathon_api_url": []string{leader.URL, next.URL}, "application_name": "shop/web", "check_interval": 1, "resync_interval": 2}})
 	hosts, port := s.fleet(31, 3)
-	app := func(n int, alive []bool) {
+	app := func(at *marathonsim.Sim, n int, alive []bool) {
 		a := marathonsim.App{ID: "/shop/web", Instances: n, HealthChecks: 1}
 		for _, h := range hosts[:n] {
 			a.Tasks = append(a.Tasks, marathonsim.Task{Host: h, Ports: []int{port}, Alive: alive})
 		}
-		sim.Set(a)
-		sim.Changed("/shop/web")
+		at.Set(a)
+		at.Changed("/shop/web")
 	}
-	app(2, []bool{true})
+	next.Instead(marathonsim.RedirectTo(leader.URL))
+	next.InsteadOfStream(marathonsim.RedirectTo(leader.URL))
+	app(leader, 2, []bool{true})
 	s.startSynapse()
 	s.awaitServing(hosts[:2]...)
 	sent, stop := s.traffic()
 	s.more(sent, 100)
-	app(3, []bool{true}) // the scale-up
+	app(leader, 3, []bool{true}) // the scale-up
 	s.awaitServing(hosts...)
 	s.more(sent, 100)
 
-	sim.Instead(marathonsim.Status(http.StatusBadGateway, "<html>no leader</html>"))
-	sim.CutStreams()
+	for _, node := range []*marathonsim.Sim{leader, next} { // nobody leads
+		node.Instead(marathonsim.Status(http.StatusBadGateway, "<html>no leader</html>"))
+		node.InsteadOfStream(marathonsim.CloseAtOnce)
+	}
+	leader.CutStreams()
 	s.more(sent, 200)
 	s.awaitServing(hosts...)
-	app(3, nil) // the new leader: every task is there, and no result
-	sim.Instead(nil)
-	before := sim.Reads("/shop/web")
+	app(next, 3, nil) // the new leader: every task is there, and no result
+	leader.Instead(marathonsim.RedirectTo(next.URL))
+	leader.InsteadOfStream(marathonsim.RedirectTo(next.URL))
+	next.Instead(nil)
+	next.InsteadOfStream(nil)
+	before := next.Reads("/shop/web")
 	servers.Eventually(t, func() error {
-		if n := sim.Reads("/shop/web") - before; n < 3 {
+		if n := next.Reads("/shop/web") - before; n < 3 {
 			return fmt.Errorf("%d reads since the failover", n)
 		}
 		return nil
@@ -87,7 +96,7 @@ func TestMarathonScaleUpAndFailover(t *testing.T) {
 	s.more(sent, 200)
 	s.awaitServing(hosts...)
 	stop()
-	app(2, []bool{true}) // and changes get through again
+	app(next, 2, []bool{true}) // and changes get through again
 	s.awaitServing(hosts[:2]...)
 }
 

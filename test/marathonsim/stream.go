@@ -102,6 +102,14 @@ func (s *Sim) CutStreams() {
 	}
 }
 
+// CloseAtOnce answers those who ask for the event stream as a standby does that
+// has just lost the lead: with a stream that ends.
+func CloseAtOnce(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream;charset=utf-8")
+	w.Header().Set("Connection", "close")
+	_, _ = io.WriteString(w, Frame("event_stream_attached", map[string]any{"remoteAddress": "127.0.0.1"}))
+}
+
 // InsteadOfStream lets handle answer those who ask for the event stream; nil
 // ends that.
 func (s *Sim) InsteadOfStream(handle http.HandlerFunc) {
