@@ -133,11 +133,30 @@ func use[O any, W service.Watcher](build func(O) (W, error)) kind {
 		}
 		w, err := build(all.Own)
 		if err != nil {
-			r.Fault(n, "%v", err)
+			report(n, err, r)
 			return nil
 		}
 		return w
 	}}
+}
+
+// report places each error of a constructor at the first option of the section
+// that its text names: "hosts: want …", "user and password go together".
+func report(n *config.Node, err error, r *config.Report) {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range many.Unwrap() {
+			report(n, e, r)
+		}
+		return
+	}
+	words := strings.FieldsFunc(err.Error(), func(c rune) bool { return c != '_' && (c < 'a' || c > 'z') })
+	for _, word := range words {
+		if at := n.Get(word); !at.IsNull() {
+			r.Fault(at, "%s", strings.TrimPrefix(err.Error(), word+": "))
+			return
+		}
+	}
+	r.Fault(n, "%v", err)
 }
 
 // New makes the watcher that the section n ("discovery") asks for, without any

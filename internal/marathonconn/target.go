@@ -57,13 +57,13 @@ func NewTarget(endpoints []string, access Access) (Target, error) {
 		for text := range strings.SplitSeq(entry, ",") {
 			u, err := parseEndpoint(strings.TrimSpace(text))
 			if err != nil {
-				return Target{}, err
+				return Target{}, fmt.Errorf("marathon_api_url: %w", err)
 			}
 			list, trusted = append(list, u.String()), append(trusted, hostPort(u))
 		}
 	}
 	if len(list) == 0 {
-		return Target{}, errors.New("no endpoint: want the URL of Marathon, such as http://marathon:8080")
+		return Target{}, errors.New("marathon_api_url: want the URL of Marathon, such as http://marathon:8080")
 	}
 	for _, host := range access.TrustedHosts {
 		if host == "" || strings.ContainsAny(host, " /@\t\r\n") {

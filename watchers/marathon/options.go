@@ -60,6 +60,7 @@ type Deps struct {
 
 // New makes the watcher; it does no I/O.
 func New(o Options, d Deps) (*Watcher, error) {
+	var faults []error
 	for _, check := range []struct {
 		key, value string
 		allowed    []string
@@ -70,15 +71,13 @@ func New(o Options, d Deps) (*Watcher, error) {
 		{"address", o.Address, []string{"auto", "host"}},
 	} {
 		if !slices.Contains(check.allowed, check.value) {
-			return nil, fmt.Errorf("%s: want %s, got %q", check.key, strings.Join(check.allowed, " or "), check.value)
+			faults = append(faults, fmt.Errorf("%s: want %s, got %q", check.key, strings.Join(check.allowed, " or "), check.value))
 		}
 	}
 	place, err := newPlace(o, d.Override)
-	if err != nil {
-		return nil, err
-	}
+	faults = append(faults, err)
 	target, query, err := where(o)
-	if err != nil {
+	if err := errors.Join(append(faults, err)...); err != nil {
 		return nil, err
 	}
 	w := &Watcher{
@@ -122,7 +121,7 @@ func where(o Options) (t marathonconn.Target, q marathonconn.Query, err error) {
 		return t, q, fmt.Errorf("marathon_api_path: %w", err)
 	}
 	if t, err = marathonconn.NewTarget(endpoints, o.Access); err != nil {
-		return t, q, fmt.Errorf("marathon: %w", err)
+		return t, q, err
 	}
 	return t, q, nil
 }
