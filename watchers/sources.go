@@ -1,6 +1,7 @@
 package watchers
 
 import (
+	"slices"
 	"strings"
 
 	"smartstack/internal/config"
@@ -12,7 +13,7 @@ type Single struct {
 	Name    string // among the sources of its service; empty = it is the only one
 	Method  string
 	Watcher service.Watcher       // nil after a fault, which is in the report then
-	Filters []service.LabelFilter // of this source alone; those of the service not among them
+	Filters []service.LabelFilter // of this source, and of those that it is within; not of the service
 }
 
 // Singles makes every source of a service by itself: the one that discovery
@@ -45,9 +46,8 @@ func children(n, discovery *config.Node, d Deps, r *config.Report) []Single {
 		deps := d
 		deps.Log = d.Log.With("watcher", e.Key)
 		for _, s := range Singles(e.Value, nil, deps, r) {
-			if s.Name = strings.TrimSuffix(e.Key+"."+s.Name, "."); s.Filters == nil {
-				s.Filters = Filters(e.Value, r)
-			}
+			s.Name = strings.TrimSuffix(e.Key+"."+s.Name, ".")
+			s.Filters = slices.Concat(s.Filters, Filters(e.Value, r))
 			all = append(all, s)
 		}
 	}

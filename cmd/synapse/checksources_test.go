@@ -167,6 +167,32 @@ func TestCheckSourcesTellsEachReason(t *testing.T) {
 	}
 }
 
+// Sources within sources are filtered at each level, and one without backends
+// of its own does not have the service's.
+func TestCheckSourcesWithinSources(t *testing.T) {
+	consul := consulfake.Start(t)
+	at := func(node, az, tier string) consulfake.Instance {
+		return consulfake.Instance{Node: node, ID: node, Address: "10.0.0." + node[1:], Port: 80, Meta: map[string]string{"az": az, "tier": tier}}
+	}
+	consul.Set("web", at("n1", "a", "x"), at("n2", "b", "x"), at("n3", "a", "y"))
+	_, out, errs := checked(t, fmt.Sprintf(`"web": {
+		"discovery": {"method": "multi", "resolver": {"method": "union"}, "watchers": {
+			"inner": {"method": "multi", "resolver": {"method": "union"}, "label_filters": [{"label": "tier", "value": "x"}], "watchers": {
+				"leaf": {"method": "consul", "hosts": %q, "service": "web", "label_filters": [{"label": "az", "value": "a"}]}}},
+			"none": {"method": "base"}}},
+		"default_servers": [{"host": "10.9.9.9", "port": 1}]}`, consul.URL), servers.Deadline, cli.Call{})
+	for _, want := range []string{
+		"web (inner.leaf): consul: 1 found, 2 filtered out",
+		`filtered out: 10.0.0.2:80 n2 weight 1: its label az is "b" and must be "a"`,
+		`filtered out: 10.0.0.3:80 n3 weight 1: its label tier is "y" and must be "x"`,
+		"web (none): base: found nothing",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("want %q in:\n%s%s", want, out, errs)
+		}
+	}
+}
+
 func TestCheckSourcesOneServiceOnly(t *testing.T) {
 	services := `"a": {"discovery": {"method": "base"}, "default_servers": [{"host": "h", "port": 1}]}, "b": {"discovery": {"method": "base"}}`
 	if code, out, _ := checked(t, services, time.Second, cli.Call{Args: []string{"a"}}); code != cli.ExitOK || strings.Contains(out, "b:") {

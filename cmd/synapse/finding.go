@@ -46,13 +46,13 @@ type entry struct {
 
 // judge fills in what an update means for its service.
 func (q *question) judge(f *finding, u service.Update) {
-	found := u.Backends
-	if q.source.Method == "base" { // it has what the configuration says
+	found, configured := u.Backends, q.source.Method == "base" && q.source.Name == ""
+	if configured { // it has what the configuration says
 		found = service.SetOf(q.policy.DefaultServers...)
 	}
 	filters := slices.Concat(q.source.Filters, q.policy.LabelFilters)
 	for b := range found.All() {
-		if q.policy.PortOverride != 0 && q.source.Method != "base" {
+		if q.policy.PortOverride != 0 && !configured {
 			b.Port = q.policy.PortOverride
 		}
 		s := newServer(b)
@@ -72,7 +72,7 @@ func (q *question) judge(f *finding, u service.Update) {
 	if q.policy.LeaderElection {
 		f.Notes = append(f.Notes, "leader_election: only the one with the smallest id serves")
 	}
-	if len(f.Backends) == 0 && len(q.policy.DefaultServers) > 0 && q.source.Method != "base" {
+	if len(f.Backends) == 0 && len(q.policy.DefaultServers) > 0 && !configured {
 		f.Notes = append(f.Notes, fmt.Sprintf("the %d default_servers serve meanwhile", len(q.policy.DefaultServers)))
 	}
 }
