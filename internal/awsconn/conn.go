@@ -68,6 +68,12 @@ func Find(ctx context.Context, o Options) (aws.Config, error) {
 	return conf, nil
 }
 
+// EnvironmentRegion returns the region that Find takes from the environment
+// where none is configured; empty = it looks on.
+func EnvironmentRegion() string {
+	return cmp.Or(os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION")) //nolint:forbidigo // where all programs of AWS look
+}
+
 // newClient makes the client for credentials, which are asked for rarely, so
 // that its connections are not kept. bundle names a file of certificates that
 // count in place of the system's.

@@ -116,6 +116,25 @@ func TestManyServicesOnePoll(t *testing.T) {
 	})
 }
 
+// A region that is written down is the same as one from the environment.
+func TestOneRegionOnePoller(t *testing.T) {
+	t.Setenv("AWS_REGION", "eu-west-1")
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{values: []string{"a"}}
+		pool := s.pool(quiet())
+		one := pool.Subscribe(Query{Tag: "role"}, time.Minute, false)
+		defer one.Close()
+		two := pool.Subscribe(Query{Tag: "role", Region: "eu-west-1"}, time.Minute, false)
+		defer two.Close()
+		three := pool.Subscribe(Query{Tag: "role", Region: "us-east-1"}, time.Minute, false)
+		defer three.Close()
+		<-time.After(time.Second)
+		if n := len(s.began()); n != 2 {
+			t.Errorf("%d polls of two regions", n)
+		}
+	})
+}
+
 func TestSmallestIntervalCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"smartstack/internal/awsconn"
 	"smartstack/internal/mailbox"
 )
 
@@ -46,6 +47,9 @@ type Subscription struct {
 // no I/O itself. What the poller knows already is delivered at once, unless
 // afresh asks for an answer that was read from now on.
 func (p *Pool) Subscribe(q Query, interval time.Duration, afresh bool) *Subscription {
+	if q.Region == "" { // so that one region has one poller, written down or not
+		q.Region = awsconn.EnvironmentRegion()
+	}
 	s := &Subscription{
 		pool: p, interval: interval,
 		Inbox: mailbox.NewInbox[*Answer](&Fault{Region: q.Region, Call: "DescribeInstances", Err: errNotYet}),
