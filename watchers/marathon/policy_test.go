@@ -11,6 +11,7 @@ import (
 
 	"smartstack/internal/marathonconn"
 	"smartstack/internal/service"
+	"smartstack/test/marathonsim"
 )
 
 // now is when the tables below play; their tasks started a minute before.
@@ -323,6 +324,54 @@ func TestRecordedApps(t *testing.T) {
 			start(t, newWatcher(t, o, Deps{})).want(t, addresses...)
 		}
 	}
+}
+
+// Recorded definitions, some as they are sent to Marathon, with tasks of ours:
+// the place of a port is found in each form.
+func TestRecordedDefinitions(t *testing.T) {
+	for name, c := range map[string]struct{ more, want string }{
+		"1-nginx.json":             {`, "service_port": 10000`, "h1:31000"}, // a port mapping of Docker's, until 1.4
+		"1-nginx-marathon1.5.json": {`, "service_port": 10000`, "h1:31000"},
+		"app_list.json":            {`, "service_port": 10015`, "h1:31001"}, // the second of ports
+		"apps_create.json":         {`, "port_index": 1`, "h1:31001"},
+	} {
+		for _, definition := range definitions(t, recorded(t, name)) {
+			definition["tasks"] = []any{map[string]any{
+				"id": "task", "host": "h1", "ports": []int{31000, 31001}, "state": "TASK_RUNNING", "startedAt": "2015-08-26T20:23:44.678Z",
+				"healthCheckResults": []any{map[string]any{"alive": true}},
+			}}
+			definition["id"] = id
+			body, err := json.Marshal(map[string]any{"apps": []any{definition}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			sim := marathonsim.Start(t)
+			sim.Load(t, body)
+			start(t, newWatcher(t, options(t, section(sim.URL, c.more)), Deps{})).want(t, c.want)
+		}
+	}
+}
+
+// definitions returns those of a recording: a list under apps, a bare list, or
+// one alone.
+func definitions(t *testing.T, data []byte) []map[string]any {
+	t.Helper()
+	var list []map[string]any
+	if json.Unmarshal(data, &list) == nil {
+		return list
+	}
+	var one map[string]any
+	if err := json.Unmarshal(data, &one); err != nil {
+		t.Fatal(err)
+	}
+	apps, ok := one["apps"].([]any)
+	if !ok {
+		return []map[string]any{one}
+	}
+	for _, a := range apps {
+		list = append(list, a.(map[string]any))
+	}
+	return list
 }
 
 func recorded(t *testing.T, name string) []byte {
