@@ -78,6 +78,31 @@ func TestTLSQueriesTakeTurns(t *testing.T) {
 	}
 }
 
+// A CA file that is renewed in place needs no restart.
+func TestRenewedCAIsUsed(t *testing.T) {
+	pki, strangers := checktest.NewPKI(t), checktest.NewPKI(t)
+	a, ca := consulfake.New(), filepath.Join(t.TempDir(), "ca.pem")
+	a.Set("web", fleet(1)...)
+	renew := func(from string) {
+		data, err := os.ReadFile(from)
+		if err = errors.Join(err, os.WriteFile(ca, data, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	renew(strangers.CA)
+	access := Access{CAFile: ca, CertFile: pki.Client.Cert, KeyFile: pki.Client.Key}
+	s := quietPool().Subscribe(target(t, access, secure(t, a, pki)), Health("web", Read{Stale: true}), Pace{}, false)
+	defer s.Close()
+	servers.Eventually(t, func() error {
+		if err := s.Fault(); err == nil || !strings.Contains(err.Error(), "unknown authority") {
+			return fmt.Errorf("fault %w", errors.Join(err))
+		}
+		return nil
+	})
+	renew(pki.CA)
+	await(t, s, instances(1))
+}
+
 // What is wrong with certificates is said, and nothing is published.
 func TestTLSFaults(t *testing.T) {
 	pki, strangers := checktest.NewPKI(t), checktest.NewPKI(t)

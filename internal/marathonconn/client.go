@@ -2,6 +2,7 @@ package marathonconn
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -28,7 +29,8 @@ const (
 type client struct {
 	target    Target
 	endpoints []string
-	http      *http.Client
+	dial      dialer
+	http      atomic.Pointer[http.Client]
 	preferred atomic.Int32 // the endpoint that answered last; a hint
 }
 
@@ -37,23 +39,46 @@ type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 // newClient reads the CA file and makes no connection.
 func newClient(t Target, dial dialer) (*client, error) {
-	conf, err := secret.TLSFiles{CA: t.caFile}.Config()
+	c := &client{target: t, endpoints: t.list(), dial: dial}
+	made, err := c.make()
 	if err != nil {
 		return nil, err
 	}
-	return &client{target: t, endpoints: t.list(), http: &http.Client{
+	c.http.Store(made)
+	return c, nil
+}
+
+func (c *client) make() (*http.Client, error) {
+	conf, err := secret.TLSFiles{CA: c.target.caFile}.Config()
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{
 		Transport: &http.Transport{
-			DialContext:         dial,
+			DialContext:         c.dial,
 			TLSClientConfig:     conf,
 			TLSHandshakeTimeout: dialLimit,
 			MaxIdleConnsPerHost: maxFlying,
 			IdleConnTimeout:     90 * time.Second,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	}, nil
 }
 
-func (c *client) close() { c.http.CloseIdleConnections() }
+func (c *client) close() { c.http.Load().CloseIdleConnections() }
+
+// do sends a request. After a certificate that nobody vouches for, the next one
+// goes by the CA file as it is then: it may have been renewed.
+func (c *client) do(req *http.Request) (*http.Response, error) {
+	now := c.http.Load()
+	res, err := now.Do(req)
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		if made, fault := c.make(); fault == nil && c.http.CompareAndSwap(now, made) {
+			now.CloseIdleConnections()
+		}
+	}
+	return res, err
+}
 
 // open sends a GET and returns the answer of status 200 with the wanted media
 // type, after redirects. The caller closes its body.
@@ -112,7 +137,7 @@ func (c *client) send(ctx context.Context, u *url.URL, accept string) (res *http
 			}
 		}
 	}
-	res, err = c.http.Do(req)
+	res, err = c.do(req)
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err // the call is named by our caller
 	}

@@ -79,3 +79,23 @@ func TestStreamsThatEndAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// The shortest silence that a subscription allows counts, also one that came
+// later.
+func TestShortestSilenceCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim := marathonsim.New()
+		dial, stop := pipenet.Serve(sim)
+		defer stop()
+		pool, to := NewPoolOver(quietPool().log, dial), target(t, Access{}, "http://marathon:8080")
+		defer pool.Subscribe(to, Query{App: "/one"}, Pace{Silent: time.Hour}, false).Close()
+		<-time.After(time.Second)
+		defer pool.Subscribe(to, Query{App: "/two"}, Pace{Silent: 20 * time.Second}, false).Close()
+		<-time.After(time.Second)
+		sim.Heartbeat()
+		<-time.After(time.Minute)
+		if _, ever := sim.Streams(); ever < 3 || ever > 5 {
+			t.Errorf("%d streams in a minute of silence", ever)
+		}
+	})
+}

@@ -153,7 +153,9 @@ func (f *follower) wantStream(ctx context.Context) {
 	switch {
 	case wanted && f.stream == nil:
 		f.stream = startStream(ctx, f.target, f.dial, silent, f.news)
-	case !wanted && f.stream != nil:
+	case wanted:
+		f.stream.silent.Store(int64(silent)) // from the next byte on
+	case f.stream != nil:
 		f.stream.close()
 		f.stream, f.live, f.told = nil, false, false
 	}

@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"smartstack/checks/checktest"
 	"smartstack/test/marathonsim"
 	"smartstack/test/servers"
 )
@@ -164,7 +165,7 @@ func TestHeartbeatsKeepAStream(t *testing.T) {
 		in, out := io.Pipe()
 		ended := make(chan time.Time, 1)
 		silence := time.AfterFunc(25*time.Second, func() { ended <- time.Now(); _ = in.Close() })
-		events := newEventReader(awake{in, silence, 25 * time.Second}, func() {})
+		events := newEventReader(awake{in, silence, func() time.Duration { return 25 * time.Second }}, func() {})
 		go func() {
 			for range 30 { // five minutes
 				<-time.After(5 * time.Second)
@@ -451,6 +452,30 @@ func TestBasicAuthAndTLS(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// A CA file that is renewed in place needs no restart.
+func TestRenewedCAIsUsed(t *testing.T) {
+	sim := marathonsim.Start(t)
+	sim.Set(appOf("/web", "h1"))
+	secure, ca := httptest.NewTLSServer(sim), filepath.Join(t.TempDir(), "ca.pem")
+	t.Cleanup(secure.Close)
+	secure.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	stranger, err := os.ReadFile(checktest.NewPKI(t).CA)
+	if err = errors.Join(err, os.WriteFile(ca, stranger, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	s := subscribe(t, quietPool(), target(t, Access{CAFile: ca}, secure.URL), "/web", Pace{Poll: true})
+	servers.Eventually(t, func() error {
+		if err := s.Fault(); err == nil || !strings.Contains(err.Error(), "unknown authority") {
+			return fmt.Errorf("fault %w", errors.Join(err))
+		}
+		return nil
+	})
+	if err := os.WriteFile(ca, pemOf(secure), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	await(t, s, tasks(1))
 }
 
 // The log tells about a failure once, and when it is over.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,7 +24,7 @@ type news struct {
 type stream struct {
 	target Target
 	dial   dialer
-	silent time.Duration
+	silent atomic.Int64 // time.Duration; the follower's to set
 	news   chan<- news
 	stop   context.CancelFunc
 	done   chan struct{}
@@ -31,7 +32,8 @@ type stream struct {
 
 func startStream(ctx context.Context, t Target, dial dialer, silent time.Duration, to chan<- news) *stream {
 	ctx, stop := context.WithCancel(ctx)
-	s := &stream{target: t, dial: dial, silent: silent, news: to, stop: stop, done: make(chan struct{})}
+	s := &stream{target: t, dial: dial, news: to, stop: stop, done: make(chan struct{})}
+	s.silent.Store(int64(silent))
 	go s.run(ctx)
 	return s
 }
@@ -80,6 +82,9 @@ func (s *stream) send(ctx context.Context, n news) {
 	}
 }
 
+// patience is how long the stream may be silent.
+func (s *stream) patience() time.Duration { return time.Duration(s.silent.Load()) }
+
 // once follows the stream of one endpoint until it breaks.
 func (s *stream) once(parent context.Context, endpoint string) error {
 	ctx, cancel := context.WithCancelCause(parent)
@@ -97,11 +102,12 @@ func (s *stream) once(parent context.Context, endpoint string) error {
 	}
 	defer res.Body.Close()
 	header.Stop()
-	quietly := fmt.Errorf("nothing was heard for %v, not even a heartbeat", s.silent)
-	silence := time.AfterFunc(s.silent, func() { cancel(quietly) })
+	silence := time.AfterFunc(s.patience(), func() {
+		cancel(fmt.Errorf("nothing was heard for %v, not even a heartbeat", s.patience()))
+	})
 	defer silence.Stop()
 	since, heard := time.Now(), false
-	events := newEventReader(awake{res.Body, silence, s.silent}, func() {
+	events := newEventReader(awake{res.Body, silence, s.patience}, func() {
 		if !heard {
 			heard = true
 			s.send(ctx, news{live: since})
@@ -133,13 +139,13 @@ func (s *stream) explain(ctx context.Context, endpoint string, err error) error 
 type awake struct {
 	in      io.Reader
 	silence *time.Timer
-	limit   time.Duration
+	limit   func() time.Duration
 }
 
 func (a awake) Read(p []byte) (int, error) {
 	n, err := a.in.Read(p)
 	if n > 0 {
-		a.silence.Reset(a.limit)
+		a.silence.Reset(a.limit())
 	}
 	return n, err
 }

@@ -46,6 +46,9 @@ const (
 	longest  = 24 * time.Hour
 )
 
+// heartbeat is the least silence in which one of Marathon's must have come.
+const heartbeat = 11 * time.Second
+
 // A Run that lasts a minute is started again at once by its supervisor, so
 // complaints are at least this far apart.
 const complain = 65 * time.Second
@@ -92,6 +95,9 @@ func New(o Options, d Deps) (*Watcher, error) {
 		},
 		emptyGrace: o.EmptyGrace.Duration(), goneAfter: o.GoneAfter.Duration(),
 		memory: newMemory(),
+	}
+	if w.pace.Silent < heartbeat && !w.pace.Poll {
+		d.Log.Warn(fmt.Sprintf("read_deadline is %v, and Marathon sends a heartbeat each 10 s only: the event stream will be opened again and again", w.pace.Silent))
 	}
 	w.patience = max(3*w.pace.Check, complain)
 	return w, nil

@@ -1,6 +1,7 @@
 package marathon
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -392,6 +393,18 @@ func TestNewRefuses(t *testing.T) {
 	if o.App = "/"; true {
 		if _, err := New(o, Deps{Log: quiet()}); err == nil {
 			t.Error("an app without a name")
+		}
+	}
+}
+
+func TestShortReadDeadlineIsOdd(t *testing.T) {
+	for more, odd := range map[string]bool{"": false, `, "read_deadline": 5`: true, `, "read_deadline": 5, "transport": "poll"`: false} {
+		var log bytes.Buffer
+		if _, err := New(options(t, section("http://m", more)), Deps{Log: slog.New(slog.NewTextHandler(&log, nil))}); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(log.String(), "heartbeat") != odd {
+			t.Errorf("%s: %q", more, log.String())
 		}
 	}
 }
