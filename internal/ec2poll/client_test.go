@@ -195,3 +195,19 @@ func TestLiteral(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A tag whose name looks like a pattern is asked for as it is.
+func TestNamesArePatternsToNobody(t *testing.T) {
+	fake := ec2fake.Start(t)
+	for _, tag := range []string{"ro*le", "ro?le", `ro\le`, `\*?`} {
+		fake.Set(
+			ec2fake.Instance{ID: "i-ours", PrivateIP: "10.0.0.1", Tags: map[string]string{tag: "web"}},
+			ec2fake.Instance{ID: "i-other", PrivateIP: "10.0.0.2", Tags: map[string]string{"roxle": "web"}},
+			ec2fake.Instance{ID: "i-longer", PrivateIP: "10.0.0.3", Tags: map[string]string{"roxxle": "web"}},
+		)
+		a, err := readAll(t, Query{Tag: tag})
+		if err != nil || len(a.All()) != 1 || a.All()[0].ID != "i-ours" {
+			t.Errorf("%s: %+v, %v", tag, a, err)
+		}
+	}
+}

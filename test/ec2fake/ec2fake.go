@@ -151,11 +151,30 @@ func passes(form url.Values, i Instance) bool {
 		if name == "instance-state-name" {
 			there = []string{i.state()}
 		}
-		if !slices.ContainsFunc(values, func(v string) bool { return slices.Contains(there, v) }) {
+		if !slices.ContainsFunc(values, func(v string) bool {
+			return slices.ContainsFunc(there, func(text string) bool { return fits(v, text) })
+		}) {
 			return false
 		}
 	}
 	return true
+}
+
+// fits compares a filter's value with a text, as AWS documents it: * stands for
+// any characters, ? for one, and a backslash takes the next one as it is.
+func fits(value, text string) bool {
+	if value == "" {
+		return text == ""
+	}
+	switch c := value[0]; {
+	case c == '*':
+		return fits(value[1:], text) || text != "" && fits(value, text[1:])
+	case c == '?':
+		return text != "" && fits(value[1:], text[1:])
+	case c == '\\' && len(value) > 1:
+		value = value[1:]
+	}
+	return text != "" && text[0] == value[0] && fits(value[1:], text[1:])
 }
 
 func (i Instance) state() string {
