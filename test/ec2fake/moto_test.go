@@ -45,6 +45,7 @@ func moto(t *testing.T) string {
 	t.Helper()
 	id := docker(t, "run", "-d", motoImage)
 	t.Cleanup(func() { docker(t, "rm", "-f", id) })
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	address := "http://" + docker(t, "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", id) + ":5000"
 	servers.Eventually(t, func() error {
 		res, err := http.Get(address + "/moto-api/")
