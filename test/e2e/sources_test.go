@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -98,6 +99,66 @@ func TestMarathonScaleUpAndFailover(t *testing.T) {
 	stop()
 	app(next, 2, []bool{true}) // and changes get through again
 	s.awaitServing(hosts[:2]...)
+}
+
+// A task that Marathon is killing gets no new request, and finishes those that it
+// has.
+func TestMarathonKillingDrains(t *testing.T) {
+	sim := marathonsim.Start(t)
+	s := newStage(t, registry{watcher: object{"method": "marathon", "marathon_api_url": sim.URL, "application_name": "web"}})
+	port := servers.FreePort(t)
+	finish := make(chan struct{})
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.39.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			_, _ = io.WriteString(w, "begun ")
+			_ = http.NewResponseController(w).Flush()
+			<-finish
+		}
+		_, _ = io.WriteString(w, "127.0.39.1")
+	}))
+	_ = slow.Listener.Close()
+	slow.Listener = l
+	slow.Start()
+	t.Cleanup(slow.Close)
+	end := sync.OnceFunc(func() { close(finish) })
+	t.Cleanup(end)
+	s.web(fmt.Sprintf("127.0.39.2:%d", port), "127.0.39.2")
+	set := func(state string, others ...string) {
+		a := marathonsim.App{ID: "/web", Instances: 1, Tasks: []marathonsim.Task{{Host: "127.0.39.1", Ports: []int{port}, State: state}}}
+		for _, h := range others {
+			a.Tasks = append(a.Tasks, marathonsim.Task{Host: h, Ports: []int{port}})
+		}
+		sim.Set(a)
+		sim.Changed("/web")
+	}
+	set("TASK_RUNNING")
+	s.startSynapse()
+	s.awaitServing("127.0.39.1")
+	answer, err := http.Post(fmt.Sprintf("http://127.0.0.1:%d/", s.port), "text/plain", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	defer http.DefaultClient.CloseIdleConnections()
+	begun := make([]byte, len("begun "))
+	if _, err := io.ReadFull(answer.Body, begun); err != nil {
+		t.Fatal(err)
+	}
+	set("TASK_KILLING", "127.0.39.2")
+	s.awaitServing("127.0.39.2")
+	for range 20 {
+		if who, err := s.get(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}); err != nil || who != "127.0.39.2" {
+			t.Fatalf("%q answers, %v", who, err)
+		}
+	}
+	end()
+	if rest, err := io.ReadAll(answer.Body); err != nil || string(rest) != "127.0.39.1" {
+		t.Errorf("the request under way ended with %q, %v", rest, err)
+	}
 }
 
 // An instance is deregistered in Consul; an agent that has lost its leader, or
