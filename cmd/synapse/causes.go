@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -24,9 +25,12 @@ type causes struct {
 type keptCauses struct {
 	mu     sync.Mutex
 	latest map[string]string // by "service NAME SOURCE", "watcher METHOD", or the line itself
+	caused map[string]bool   // the latest holds an error or a reason
 }
 
-func newCauses() *causes { return &causes{kept: &keptCauses{latest: map[string]string{}}} }
+func newCauses() *causes {
+	return &causes{kept: &keptCauses{latest: map[string]string{}, caused: map[string]bool{}}}
+}
 
 // Enabled is part of slog.Handler.
 func (c *causes) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
@@ -41,7 +45,7 @@ func (c *causes) WithGroup(string) slog.Handler { return c }
 
 // Handle is part of slog.Handler.
 func (c *causes) Handle(_ context.Context, r slog.Record) error {
-	line, owner := r.Message, ""
+	line, owner, caused := r.Message, "", false
 	var sources []string // one in the other
 	take := func(a slog.Attr) bool {
 		switch a.Key {
@@ -51,6 +55,7 @@ func (c *causes) Handle(_ context.Context, r slog.Record) error {
 			sources = append(sources, a.Value.String())
 		case "err", "reason":
 			line += ": " + a.Value.String()
+			caused = true
 		}
 		return true
 	}
@@ -67,7 +72,9 @@ func (c *causes) Handle(_ context.Context, r slog.Record) error {
 	}
 	c.kept.mu.Lock()
 	defer c.kept.mu.Unlock()
-	c.kept.latest[key] = line
+	if caused || !c.kept.caused[key] { // that somebody goes on without it is no cause
+		c.kept.latest[key], c.kept.caused[key] = line, caused
+	}
 	return nil
 }
 
@@ -78,9 +85,7 @@ func (c *causes) why(q *question, err error, timeout time.Duration) string {
 	if err != nil {
 		return err.Error()
 	}
-	c.kept.mu.Lock()
-	defer c.kept.mu.Unlock()
-	reason := cmp.Or(ownReason(q.source.Watcher), c.kept.latest[keyOf(q.service, q.source.Name)])
+	reason := cmp.Or(ownReason(q.source.Watcher), c.of(keyOf(q.service, q.source.Name)))
 	if reason == "" {
 		return fmt.Sprintf("no answer within %v", timeout)
 	}
@@ -97,6 +102,27 @@ func ownReason(w service.Watcher) string {
 	var all []string
 	for _, f := range feeling.Condition().Faults {
 		all = append(all, strings.TrimPrefix(f.Part+": "+f.Err.Error(), ": "))
+	}
+	return strings.Join(all, "; ")
+}
+
+// of returns what was complained about last under a key; empty = nothing.
+func (c *causes) of(key string) string {
+	c.kept.mu.Lock()
+	defer c.kept.mu.Unlock()
+	return c.kept.latest[key]
+}
+
+// ofService returns what was complained about last of a service and of each of
+// its sources.
+func (c *causes) ofService(name string) string {
+	c.kept.mu.Lock()
+	defer c.kept.mu.Unlock()
+	var all []string
+	for _, key := range slices.Sorted(maps.Keys(c.kept.latest)) {
+		if own := keyOf(name, ""); key == own || strings.HasPrefix(key, own+" ") {
+			all = append(all, c.kept.latest[key])
+		}
 	}
 	return strings.Join(all, "; ")
 }

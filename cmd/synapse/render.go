@@ -49,8 +49,11 @@ func (r *render) run(ctx context.Context, c *cli.Call, read config.ReadOptions) 
 	if c.Config == "" {
 		return cli.ExitUsage, errors.New("no configuration: give -c FILE or set SYNAPSE_CONFIG")
 	}
-	log := slog.New(slog.DiscardHandler)
-	plan, err := readPlan(c.Config, read, false, newDeps(log))
+	heard := newCauses()
+	log := slog.New(heard)
+	deps := newDeps(log)
+	deps.ReadOnly = true
+	plan, err := readPlan(c.Config, read, false, deps)
 	if err != nil {
 		return cli.ExitNo, err
 	}
@@ -69,9 +72,19 @@ func (r *render) run(ctx context.Context, c *cli.Call, read config.ReadOptions) 
 	if err != nil {
 		return cli.ExitNo, err
 	}
-	out := rendered{Config: string(text), Warnings: plan.warnings, Silent: silent}
+	out := rendered{Config: string(text), Warnings: append([]string{}, plan.warnings...), Silent: append([]string{}, silent...)}
 	for _, w := range warnings {
 		out.Warnings = append(out.Warnings, w.String())
+	}
+	for _, name := range silent {
+		w := fmt.Sprintf("the source of service %s has not answered", name)
+		if why := heard.ofService(name); why != "" {
+			w += ": " + why
+		}
+		out.Warnings = append(out.Warnings, w)
+	}
+	if len(silent) > 0 {
+		out.Warnings = append(out.Warnings, heard.others()...)
 	}
 	return out.print(c)
 }
@@ -86,9 +99,6 @@ func (out *rendered) print(c *cli.Call) (int, error) {
 	}
 	for _, w := range out.Warnings {
 		fmt.Fprintln(c.Stderr, "warning:", cli.Plain(w))
-	}
-	for _, name := range out.Silent {
-		fmt.Fprintf(c.Stderr, "warning: the source of service %s has not answered\n", cli.Plain(name))
 	}
 	_, err := c.Stdout.Write([]byte(out.Config))
 	return code, err
