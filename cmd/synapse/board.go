@@ -165,7 +165,7 @@ func (v *view) summary() haproxySummary {
 func (v *view) service(l *synapse.Look, source string, full bool) inside.Service {
 	row := inside.Service{
 		Name: l.Name, Source: source, Origin: string(l.Origin), Heard: l.Heard, Changed: l.Changed,
-		Presence: presence(l), Notes: notesOf(l), Counts: map[string]int{},
+		Presence: presence(l), Unsure: unsure(l), Notes: notesOf(l), Counts: map[string]int{},
 	}
 	placed := v.placed[l.Name]
 	if h := placed.Held; h != nil {
@@ -250,6 +250,25 @@ func presence(l *synapse.Look) string {
 		return inside.ByItself
 	default:
 		return inside.Present
+	}
+}
+
+// unsure says why what the service shows is not a fresh word of its source;
+// empty = it is one.
+func unsure(l *synapse.Look) string {
+	switch {
+	case !l.Spoken:
+		return "its source has not answered since the start"
+	case l.Failing != nil:
+		return "its source cannot be followed"
+	case l.Handover:
+		return "its source was changed, and the new one has not answered yet"
+	case l.Doubt:
+		return "its source is read again before it is believed"
+	case l.Origin != service.Discovered && l.Origin != service.Defaults:
+		return "its source lists none, or too few"
+	default:
+		return ""
 	}
 }
 

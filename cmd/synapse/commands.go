@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"maps"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -53,19 +51,6 @@ func socketOf(read config.ReadOptions) func(string) (string, error) {
 	}
 }
 
-// waiting is the command status.
-type waiting struct {
-	forService string
-	timeout    time.Duration
-}
-
-func (w *waiting) flags(f *flag.FlagSet) {
-	f.StringVar(&w.forService, "wait-for", "", "wait until `SERVICE=N`: N backends of SERVICE take traffic")
-	f.DurationVar(&w.timeout, "timeout", time.Minute, "how long to wait")
-}
-
-const askEvery = 200 * time.Millisecond
-
 func (w *waiting) status(ctx context.Context, c *cli.Call) (int, error) {
 	if w.forService != "" {
 		if code, err := w.wait(ctx, c); code != cli.ExitOK || err != nil {
@@ -90,36 +75,6 @@ func (w *waiting) status(ctx context.Context, c *cli.Call) (int, error) {
 	}
 	printBoard(c, &b)
 	return code, nil
-}
-
-// wait asks until the service has so many backends that take traffic.
-func (w *waiting) wait(ctx context.Context, c *cli.Call) (int, error) {
-	name, text, _ := strings.Cut(w.forService, "=")
-	want, err := strconv.Atoi(text)
-	if err != nil || name == "" {
-		return cli.ExitUsage, fmt.Errorf("--wait-for: want SERVICE=N, got %q", w.forService)
-	}
-	ctx, cancel := context.WithTimeout(ctx, w.timeout)
-	defer cancel()
-	tick := time.NewTicker(askEvery)
-	defer tick.Stop()
-	in := 0
-	for {
-		var s inside.Story
-		if err := c.Client.Get(ctx, "/explain?service="+url.QueryEscape(name), &s); err != nil && ctx.Err() == nil {
-			return 0, err
-		} else if err == nil {
-			in = s.Service.Counts[inside.Live] + s.Service.Counts[inside.Backup] + s.Service.Counts[inside.Unasked]
-		}
-		if in >= want {
-			return cli.ExitOK, nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return cli.ExitNo, fmt.Errorf("%s has %d backends that take traffic after %v, and not %d", name, in, w.timeout, want)
-		}
-	}
 }
 
 func printBoard(c *cli.Call, b *inside.Board) {

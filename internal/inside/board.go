@@ -67,6 +67,7 @@ type Service struct {
 	Origin   string         `json:"origin,omitempty"`
 	Heard    time.Time      `json:"heard,omitzero"`   // when the source spoke last
 	Changed  time.Time      `json:"changed,omitzero"` // when the backends changed last
+	Unsure   string         `json:"unsure,omitempty"` // why the backends may not be what the source would say now
 	Notes    []string       `json:"notes,omitempty"`  // what a person may wonder about
 	Counts   map[string]int `json:"counts"`           // backends by state
 	Backends []Backend      `json:"backends,omitempty"`
