@@ -49,7 +49,7 @@ func (f *follow) run(ctx context.Context, c *Call) (int, error) {
 	}
 	var newest uint64
 	for i := range all.Events {
-		newest = all.Events[i].Seq
+		newest = max(newest, all.Events[i].Number())
 		if err := showEvent(c, &all.Events[i], name); err != nil {
 			return 0, err
 		}

@@ -121,7 +121,7 @@ func (p *Program) stream(ctx context.Context, after uint64) ([]control.Event, er
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, control.Event{ID: e.Seq, Data: data})
+		list = append(list, control.Event{ID: e.Number(), Data: data})
 	}
 	return list, err
 }

@@ -1,11 +1,13 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -22,7 +24,8 @@ const (
 
 // Event is one line of the log, kept for those who ask later. It is a value.
 type Event struct {
-	Seq     uint64          `json:"seq"` // from 1, without gaps
+	Seq     uint64          `json:"seq"`               // grows
+	Renewed uint64          `json:"renewed,omitempty"` // the number under which followers were told its count last
 	Time    time.Time       `json:"time"`
 	Level   string          `json:"level"`
 	Message string          `json:"message"`
@@ -67,21 +70,49 @@ func (j *Journal) add(e Event) uint64 {
 		j.first = (j.first + 1) % maxEvents
 	}
 	j.tally(e.Level, e.Message)
-	close(j.news)
-	j.news = make(chan struct{})
+	j.wake()
 	return j.seq
 }
 
-// repeat counts an event that is the same as the one with that number.
-func (j *Journal) repeat(seq uint64, level, message string, at time.Time) {
+// repeat counts an event that is the same as the one with that number; false
+// means that it is not kept any more.
+func (j *Journal) repeat(seq uint64, level, message string, at time.Time) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.tally(level, message)
-	if age := j.seq - seq; age < uint64(len(j.events)) {
-		e := &j.events[(j.first+len(j.events)-1-int(age))%len(j.events)]
-		e.Count++
-		e.Last = at
+	e := j.find(seq)
+	if e == nil {
+		return false
 	}
+	j.tally(level, message)
+	e.Count++
+	e.Last = at
+	return true
+}
+
+// renew tells those who follow the journal of an event that was counted since.
+func (j *Journal) renew(seq uint64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if e := j.find(seq); e != nil {
+		j.seq++
+		e.Renewed = j.seq
+		j.wake()
+	}
+}
+
+// find returns the event with that number; nil = it is not kept.
+func (j *Journal) find(seq uint64) *Event {
+	at := func(i int) *Event { return &j.events[(j.first+i)%len(j.events)] }
+	i := sort.Search(len(j.events), func(i int) bool { return at(i).Seq >= seq })
+	if i == len(j.events) || at(i).Seq != seq {
+		return nil
+	}
+	return at(i)
+}
+
+func (j *Journal) wake() {
+	close(j.news)
+	j.news = make(chan struct{})
 }
 
 func (j *Journal) tally(level, message string) {
@@ -106,15 +137,19 @@ func (j *Journal) Tallies() []Tally {
 	return list
 }
 
-// Newest returns the number of the newest event; 0 = there is none.
+// Newest returns the number of the newest event, or of the newest count of one;
+// 0 = there is none.
 func (j *Journal) Newest() uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.seq
 }
 
-// Since returns the kept events after the one with that number, oldest first.
-// A number that is yet to come is one of an earlier run, and so is 0.
+// Number is that under which followers were told of the event last.
+func (e *Event) Number() uint64 { return max(e.Seq, e.Renewed) }
+
+// Since returns the kept events with a greater number than that, in the order
+// of their numbers. A number that is yet to come is one of an earlier run, and so is 0.
 func (j *Journal) Since(after uint64) []Event {
 	list, _ := j.since(after)
 	return list
@@ -126,11 +161,16 @@ func (j *Journal) since(after uint64) ([]Event, <-chan struct{}) {
 	if after > j.seq {
 		after = 0
 	}
-	n := min(uint64(len(j.events)), j.seq-after)
-	list := make([]Event, 0, n)
-	for i := len(j.events) - int(n); i < len(j.events); i++ {
-		list = append(list, j.events[(j.first+i)%len(j.events)])
+	list := []Event{}
+	if after == j.seq {
+		return list, j.news
 	}
+	for i := range j.events {
+		if e := &j.events[(j.first+i)%len(j.events)]; e.Number() > after {
+			list = append(list, *e)
+		}
+	}
+	slices.SortFunc(list, func(a, b Event) int { return cmp.Compare(a.Number(), b.Number()) })
 	return list, j.news
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -25,22 +26,86 @@ func TestARepeatedWarningIsCountedNotRepeated(t *testing.T) {
 		}
 		web.Warn("no answer", "err", errors.New("reset"))
 		l.Logger.Warn("no answer", "service", "db", "err", errors.New("refused"))
-		if n := strings.Count(out.String(), "\n"); n != 3 {
+		if n := strings.Count(out.String(), "\n"); n != 4 || !strings.Contains(out.String(), "err=refused retry=4ns repeated=4\n") {
 			t.Errorf("%d lines:\n%s", n, out.String())
 		}
 		events := l.Journal.Since(0)
 		if len(events) != 3 || events[0].Count != 5 || events[0].Service != "web" || events[0].Last.Sub(events[0].Time) != 4*time.Second {
 			t.Errorf("%+v", events)
 		}
-		time.Sleep(quiet) //nolint:forbidigo // simulated time
-		web.Warn("no answer", "err", errors.New("refused"))
-		if !strings.Contains(out.String(), "repeated=4") {
-			t.Errorf("the next line does not say how often it came:\n%s", out.String())
-		}
-		if got := l.Journal.Tallies(); len(got) != 1 || got[0].Count != 8 || got[0].Level != "warn" {
+		if got := l.Journal.Tallies(); len(got) != 1 || got[0].Count != 7 || got[0].Level != "warn" {
 			t.Errorf("%+v", got)
 		}
 	})
+}
+
+// Whoever only follows learns the count as well, even when nothing else comes.
+func TestACountIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		l, err := NewLog(&out, false, Text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			l.Logger.Warn("no answer")
+		}
+		followed := l.Journal.Newest()
+		list, err := l.Journal.Next(t.Context(), followed)
+		synctest.Wait()
+		if err != nil || len(list) != 1 || list[0].Seq != 1 || list[0].Count != 3 || list[0].Number() <= followed {
+			t.Errorf("%+v, %v", list, err)
+		}
+		if !strings.Contains(out.String(), "repeated=2") {
+			t.Errorf("%s", out.String())
+		}
+		l.Logger.Warn("no answer") // still the same
+		time.Sleep(3 * quiet)      //nolint:forbidigo // simulated time
+		l.Logger.Warn("no answer") // after a silence
+		if events := l.Journal.Since(0); len(events) != 2 || events[0].Count != 4 || events[1].Count != 1 || l.repeats.timer != nil {
+			t.Errorf("%+v", events)
+		}
+	})
+}
+
+// The last word about a service is the last of its events, however short the
+// time between them.
+func TestWhatComesBackIsNoRepetition(t *testing.T) {
+	var out bytes.Buffer
+	l, err := NewLog(&out, false, Text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	web, db := l.Logger.With("service", "web"), l.Logger.With("service", "db")
+	web.Warn("service is down")
+	web.Info("service is up")
+	db.Warn("service is down")
+	web.Warn("service is down")
+	web.Warn("service is degraded")
+	web.Warn("service is down")
+	db.Warn("service is down") // this one did not change
+	l.Logger.Error("reload failed")
+	l.Logger.Info("reload works again")
+	l.Logger.Error("reload failed")
+	var got []string
+	for _, e := range l.Journal.Since(0) {
+		got = append(got, e.Service+" "+strings.TrimPrefix(e.Message, "service is "))
+	}
+	want := []string{"web down", "web up", "db down", "web down", "web degraded", "web down", " reload failed", " reload works again", " reload failed"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestALocalPortMakesNoDifference(t *testing.T) {
+	l, _ := NewLog(&bytes.Buffer{}, false, Text)
+	for _, port := range []string{"41234", "41235"} {
+		l.Logger.Warn("no answer", "err", errors.New("read tcp [::1]:"+port+"->[::1]:80: reset"))
+	}
+	l.Logger.Warn("no answer", "err", errors.New("read tcp [::1]:41236->[::1]:81: reset"))
+	if events := l.Journal.Since(0); len(events) != 2 || events[0].Count != 2 {
+		t.Errorf("%+v", events)
+	}
 }
 
 func TestInfoIsNeverLeftOutAndDebugIsNoEvent(t *testing.T) {
@@ -88,8 +153,9 @@ func TestTheJournalIsARing(t *testing.T) {
 	if got := j.Since(maxEvents + 11); len(got) != maxEvents {
 		t.Errorf("a number of an earlier run: %d events", len(got))
 	}
-	j.repeat(11, "", "m", time.Now())
-	j.repeat(10, "", "m", time.Now()) // gone
+	if !j.repeat(11, "", "m", time.Now()) || j.repeat(10, "", "m", time.Now()) {
+		t.Error("counts what is gone, or not what is there")
+	}
 	if got := j.Since(0)[0].Count; got != 2 {
 		t.Errorf("counted %d", got)
 	}

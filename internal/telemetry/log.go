@@ -13,9 +13,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"strings"
-	"sync"
-	"time"
 )
 
 // The forms of a log line.
@@ -36,10 +33,10 @@ type Log struct {
 
 // Forget makes every line a new one. It is called when a person asks for
 // something again, and is owed an answer although it is the same as before.
-func (l *Log) Forget() { l.repeats.forget() }
+func (l *Log) Forget() { l.repeats.sink.write(l.repeats.forget()) }
 
 // NewLog returns a log that writes to w in the given form, from level debug or
-// else from level info on. A warning or an error that repeats itself is
+// else from level info on. A warning or an error that only repeats itself is
 // written every ten seconds at most, with how often it came; the journal counts
 // it.
 func NewLog(w io.Writer, debug bool, format string) (*Log, error) {
@@ -64,7 +61,8 @@ func NewLog(w io.Writer, debug bool, format string) (*Log, error) {
 	default:
 		return nil, fmt.Errorf("log format %q: want %q or %q", format, Text, JSON)
 	}
-	l.Logger = slog.New(&handler{sink: &sink{lines: lines, journal: l.Journal, level: level, repeats: l.repeats}})
+	l.repeats.sink = &sink{lines: lines, journal: l.Journal, level: level, repeats: l.repeats}
+	l.Logger = slog.New(&handler{sink: l.repeats.sink})
 	return l, nil
 }
 
@@ -129,21 +127,23 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 	}
 	e := eventOf(r, h.with)
 	if r.Level < slog.LevelWarn {
+		h.write(h.repeats.end(e.Service, ""))
 		h.journal.add(e)
 		return h.line(ctx, r)
 	}
-	key := identity(r, h.with)
-	seq, missed, again := h.repeats.note(key, r.Time)
-	if again {
-		h.journal.repeat(seq, e.Level, e.Message, r.Time)
+	line, ended := h.repeats.take(h, r, e)
+	h.write(ended)
+	if line == nil {
 		return nil
 	}
-	h.repeats.keep(key, h.journal.add(e))
-	if missed > 0 {
-		r = r.Clone()
-		r.AddAttrs(slog.Int("repeated", missed))
+	return h.line(ctx, *line)
+}
+
+// write writes lines that were left out; they are events already.
+func (s *sink) write(lines []leftOut) {
+	for _, l := range lines {
+		_ = l.by.line(context.Background(), l.counted()) // as where a program logs: a log that cannot be written has no other place
 	}
-	return h.line(ctx, r)
 }
 
 func (h *handler) line(ctx context.Context, r slog.Record) error {
@@ -180,84 +180,4 @@ func (h *handler) WithGroup(name string) slog.Handler {
 	next := *h
 	next.group = h.group + name + "."
 	return &next
-}
-
-// identity is what makes two lines the same: the message and the things that
-// it is about, but not counts, delays and the like.
-func identity(r slog.Record, with []slog.Attr) string {
-	var b strings.Builder
-	b.WriteString(r.Message)
-	add := func(a slog.Attr) bool {
-		switch a.Key {
-		case "retry", "failing_for", "failed_for", "after", "repeated", "waited":
-		default:
-			fmt.Fprintf(&b, "\x00%s=%s", a.Key, a.Value)
-		}
-		return true
-	}
-	for _, a := range with {
-		add(a)
-	}
-	r.Attrs(add)
-	return b.String()
-}
-
-// The bounds of repeats.
-const (
-	quiet       = 10 * time.Second
-	maxRepeated = 512
-)
-
-// repeats remembers the warnings and errors of the last ten seconds.
-type repeats struct {
-	mu   sync.Mutex
-	seen map[string]*repeated
-}
-
-type repeated struct {
-	seq    uint64
-	since  time.Time
-	missed int
-}
-
-// note reports whether a line was written within the last ten seconds, and if not,
-// how often it was left out before.
-func (r *repeats) note(key string, now time.Time) (seq uint64, missed int, again bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	old := r.seen[key]
-	if old != nil && now.Sub(old.since) < quiet {
-		old.missed++
-		return old.seq, 0, true
-	}
-	if old != nil {
-		missed = old.missed
-	}
-	if len(r.seen) >= maxRepeated {
-		for k, v := range r.seen {
-			if now.Sub(v.since) >= quiet {
-				delete(r.seen, k)
-			}
-		}
-		if len(r.seen) >= maxRepeated {
-			clear(r.seen) // a storm of different lines: none of them is a repetition worth knowing
-		}
-	}
-	r.seen[key] = &repeated{since: now}
-	return 0, missed, false
-}
-
-func (r *repeats) forget() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	clear(r.seen)
-}
-
-// keep remembers under which number a new line is in the journal.
-func (r *repeats) keep(key string, seq uint64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if e := r.seen[key]; e != nil {
-		e.seq = seq
-	}
 }

@@ -49,7 +49,7 @@ func TestForgetMakesLinesNew(t *testing.T) {
 	}
 	l.Forget()
 	l.Logger.Error("is bad")
-	if n := strings.Count(out.String(), "is bad"); n != 2 {
-		t.Errorf("%d lines, want 2:\n%s", n, out.String())
+	if n := strings.Count(out.String(), "is bad"); n != 3 || !strings.Contains(out.String(), "repeated=1") {
+		t.Errorf("%d lines, want two and the count between them:\n%s", n, out.String())
 	}
 }
