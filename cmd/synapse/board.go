@@ -29,10 +29,14 @@ func (s *scene) board(ctx context.Context, full bool) (*inside.Board, error) {
 	switch {
 	case !s.asks():
 	case full:
-		v.asked = s.looker.all(ctx, s.output)
+		v.asked, err = s.looker.all(ctx, s.output)
 	default:
-		v.asked = s.output.InspectSums(ctx)
-		s.lookCloser(ctx, v, looks)
+		if v.asked, err = s.looker.sums(ctx, s.output); err == nil {
+			err = s.lookCloser(ctx, v, looks)
+		}
+	}
+	if err != nil {
+		return nil, err
 	}
 	for i := range looks {
 		row := v.service(&looks[i], s.sources[looks[i].Name], full)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"smartstack/haproxy"
 	"smartstack/internal/synapse"
@@ -12,10 +13,10 @@ const closeLooks = 50
 
 // lookCloser asks for the servers of those services that the sums leave in
 // doubt: a sum tells how many serve, and not what the others are.
-func (s *scene) lookCloser(ctx context.Context, v *view, looks []synapse.Look) {
+func (s *scene) lookCloser(ctx context.Context, v *view, looks []synapse.Look) error {
 	p := v.process()
 	if p == nil {
-		return
+		return nil
 	}
 	var names []string
 	for i := range looks {
@@ -28,19 +29,24 @@ func (s *scene) lookCloser(ctx context.Context, v *view, looks []synapse.Look) {
 		}
 	}
 	if len(names) == 0 {
-		return
+		return nil
 	}
 	var more []haproxy.Inspected
+	var err error
 	if len(names) > closeLooks {
-		more = s.looker.all(ctx, s.output)
+		more, err = s.looker.all(ctx, s.output)
 	} else {
-		more = s.output.Inspect(ctx, names...)
+		more, err = s.looker.some(ctx, s.output, names...)
+	}
+	if err != nil {
+		return err
 	}
 	for i := range v.asked {
 		if v.asked[i].Err == "" && more[i].Err != "" { // it has gone meanwhile: the sums have to do
-			return
+			return nil
 		}
 	}
+	v.asked = slices.Clone(v.asked) // others look at the same answer
 	for i := range v.asked {
 		v.asked[i].Servers = more[i].Servers
 	}
@@ -49,4 +55,5 @@ func (s *scene) lookCloser(ctx context.Context, v *view, looks []synapse.Look) {
 		closer[name] = true
 	}
 	v.closer = closer
+	return nil
 }

@@ -46,7 +46,9 @@ func (s *scene) diff(ctx context.Context) (*differences, error) {
 		d.Faults = append(d.Faults, "the file cannot be read: "+err.Error())
 	}
 	if s.asks() {
-		v.asked = s.output.Inspect(ctx)
+		if v.asked, err = s.looker.fresh(ctx, s.output); err != nil {
+			return nil, err
+		}
 	}
 	for _, a := range v.asked {
 		if a.Err != "" {

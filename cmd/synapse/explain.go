@@ -24,7 +24,9 @@ func (s *scene) explain(ctx context.Context, name, where string) (*inside.Story,
 	}
 	v := s.view()
 	if section := v.placed[name].Section; s.asks() && section != nil {
-		v.asked = s.output.Inspect(ctx, section.BackendName)
+		if v.asked, err = s.looker.some(ctx, s.output, section.BackendName); err != nil {
+			return nil, err
+		}
 	}
 	story := &inside.Story{Version: inside.Version, Service: v.service(&look, s.sources[name], true)}
 	if where != "" {

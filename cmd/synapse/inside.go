@@ -64,13 +64,13 @@ func newWindow(p *program) *window {
 			}
 		},
 	})
-	w.server.Handle("GET /diff", control.Read, control.JSON(func(r *http.Request) (any, error) {
+	w.server.Handle("GET /diff", control.Read, w.server.Big(control.JSON(func(r *http.Request) (any, error) {
 		s, err := w.now()
 		if err != nil {
 			return nil, err
 		}
 		return s.diff(r.Context())
-	}))
+	})))
 	w.server.Handle("GET /metrics/haproxy", control.Read, http.HandlerFunc(w.haproxyMetrics))
 	return w
 }

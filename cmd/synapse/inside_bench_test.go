@@ -18,7 +18,7 @@ import (
 func crowd(b *testing.B) *scene {
 	b.Helper()
 	var c synapse.Config
-	s := &scene{sources: map[string]string{}, started: time.Now(), looker: &looker{}}
+	s := &scene{sources: map[string]string{}, started: time.Now(), looker: newLooker()}
 	for i := range 1000 {
 		name := fmt.Sprintf("service-%d", i)
 		backends := make([]service.Backend, 10)

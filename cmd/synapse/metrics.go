@@ -83,7 +83,10 @@ func oneIf(b bool) float64 {
 
 // haproxyMetrics are HAProxy's own figures, one series for each backend.
 func (s *scene) haproxyMetrics(ctx context.Context, e *telemetry.Exposition) {
-	all := s.looker.all(ctx, s.output)
+	all, err := s.looker.all(ctx, s.output)
+	if err != nil {
+		return // a scrape without them is what says so
+	}
 	status := s.output.Status()
 	placed := status.Placed()
 	e.Metric("smartstack_haproxy_up", "gauge", "1 when the HAProxy process can be asked.")

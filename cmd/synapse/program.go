@@ -255,7 +255,7 @@ func (p *program) haproxyOutput(plan *plan) (*haproxy.Output, error) {
 
 // show lets those who ask see what is in force.
 func (p *program) show(plan *plan, hub *synapse.Hub) {
-	s := &scene{hub: hub, sources: plan.sources, links: statsLinks(plan.options.HAProxy), config: p.start.Config, started: p.started, looker: &looker{}}
+	s := &scene{hub: hub, sources: plan.sources, links: statsLinks(plan.options.HAProxy), config: p.start.Config, started: p.started, looker: newLooker()}
 	if plan.options.HAProxy != nil {
 		s.output = p.haproxy
 	}

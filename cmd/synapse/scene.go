@@ -1,11 +1,9 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"smartstack/haproxy"
@@ -25,28 +23,6 @@ type scene struct {
 	config  string
 	started time.Time
 	looker  *looker
-}
-
-// looker asks HAProxy for those who look at the same time, and not more often
-// than once a second: curiosity must not load the data path.
-type looker struct {
-	mu   sync.Mutex
-	at   time.Time
-	of   *haproxy.Output
-	last []haproxy.Inspected
-}
-
-const lookEvery = time.Second
-
-func (l *looker) all(ctx context.Context, output *haproxy.Output) []haproxy.Inspected {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.of == output && time.Since(l.at) < lookEvery {
-		return l.last
-	}
-	l.last, l.of = output.Inspect(ctx), output
-	l.at = time.Now()
-	return l.last
 }
 
 // telling holds the options that say where a source looks, and nothing else.

@@ -12,6 +12,9 @@ import (
 // handlerLimit bounds the time of one request, but for streams.
 const handlerLimit = 10 * time.Second
 
+// bigLimit bounds the making and the reading of a big answer.
+const bigLimit = 15 * time.Second
+
 // Error is an answer that is no success. Its text is for the person who asked.
 type Error struct {
 	Status  int    `json:"-"`
@@ -40,6 +43,29 @@ func JSON(f func(*http.Request) (any, error)) http.Handler {
 			v = struct{}{}
 		}
 		write(w, http.StatusOK, v)
+	})
+}
+
+// Big is for answers of megabytes: few are made at a time, and whoever does not
+// read in time what is made loses the place to the next. h begins to work when
+// there is a place.
+func (s *Server) Big(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		patience := time.NewTimer(handlerLimit)
+		defer patience.Stop()
+		select {
+		case s.big <- struct{}{}:
+			defer func() { <-s.big }()
+		case <-patience.C:
+			w.Header().Set("Retry-After", "1")
+			fail(w, Failure(http.StatusServiceUnavailable, "%d others are being given large answers: try again in a moment", maxBig))
+			return
+		case <-r.Context().Done():
+			return
+		}
+		// What cannot be bounded is bounded by the connection's own limit.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(bigLimit))
+		h.ServeHTTP(w, r)
 	})
 }
 

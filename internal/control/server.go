@@ -19,6 +19,7 @@ const (
 	maxHeader   = 16 << 10
 	maxConns    = 128 // per listener
 	maxStreams  = 32
+	maxBig      = 4 // answers of megabytes
 	closeLimit  = time.Second
 )
 
@@ -30,6 +31,7 @@ type Server struct {
 	log      *slog.Logger
 	routes   *http.ServeMux
 	streams  chan struct{} // one place for each stream
+	big      chan struct{} // one place for each big answer
 	patience time.Duration // with a stream's client that does not read
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -55,7 +57,7 @@ func New(program string, log *slog.Logger) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Server{
 		program: program, runtime: RuntimeDir, log: log, routes: http.NewServeMux(),
-		streams: make(chan struct{}, maxStreams), patience: streamWrite, ctx: ctx, cancel: cancel,
+		streams: make(chan struct{}, maxStreams), big: make(chan struct{}, maxBig), patience: streamWrite, ctx: ctx, cancel: cancel,
 	}
 }
 

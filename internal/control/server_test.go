@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -316,5 +317,47 @@ func TestConfigureKeepsWhatDidNotChange(t *testing.T) {
 	}
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) || s.Addr() != nil {
 		t.Errorf("still open: %v, %v", err, s.Addr())
+	}
+}
+
+// TestGreedyClientsWaitForOneAnother lets a hundred ask for large answers and
+// read nothing: few of them are made, and others are answered as ever.
+func TestGreedyClientsWaitForOneAnother(t *testing.T) {
+	path := filepath.Join(short(t), "x.sock")
+	s := New("test", slog.New(slog.DiscardHandler))
+	t.Cleanup(s.Close)
+	large := strings.Repeat("x", 4<<20) // more than a socket takes that nobody reads
+	var under, most atomic.Int64
+	all := make(chan struct{}, 100)
+	s.Handle("GET /big", Read, s.Big(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		most.Store(max(most.Load(), under.Add(1)))
+		defer under.Add(-1)
+		all <- struct{}{}
+		_, _ = io.WriteString(w, large)
+	})))
+	s.Handle("GET /read", Read, JSON(func(*http.Request) (any, error) { return 1, nil }))
+	if err := s.Configure(Options{Socket: path}); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range maxBig {
+		<-all
+	}
+	for range 20 {
+		if err := NewClient(path).Get(t.Context(), "/read", nil); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := most.Load(); got != maxBig || len(all) != 0 {
+		t.Errorf("%d large answers at a time, %d more", got, len(all))
 	}
 }

@@ -46,14 +46,7 @@ type Program struct {
 func Register(server *control.Server, p Program) {
 	server.Handle("GET /healthz", control.Open, control.JSON(func(r *http.Request) (any, error) { return health(r, "alive", p.Alive) }))
 	server.Handle("GET /readyz", control.Open, control.JSON(func(r *http.Request) (any, error) { return health(r, "ready", p.Ready) }))
-	server.Handle("GET /status", control.Read, control.JSON(func(r *http.Request) (any, error) {
-		b, err := p.Board(r.Context(), r.URL.Query().Has("backends"))
-		if err != nil {
-			return nil, err
-		}
-		b.Seq = p.Log.Journal.Newest()
-		return b, nil
-	}))
+	server.Handle("GET /status", control.Read, status(server, p))
 	server.Handle("GET /explain", control.Read, control.JSON(func(r *http.Request) (any, error) {
 		q := r.URL.Query()
 		s, err := p.Explain(r.Context(), q.Get("service"), q.Get("backend"))
@@ -69,6 +62,28 @@ func Register(server *control.Server, p Program) {
 	server.Handle("POST /log-level", control.Change, control.JSON(p.setLevel))
 	server.Handle("GET /metrics", control.Read, http.HandlerFunc(p.metrics))
 	servePage(server, p)
+}
+
+// status answers with the board; with every backend it may be large.
+func status(server *control.Server, p Program) http.Handler {
+	board := func(full bool) http.Handler {
+		return control.JSON(func(r *http.Request) (any, error) {
+			b, err := p.Board(r.Context(), full)
+			if err != nil {
+				return nil, err
+			}
+			b.Seq = p.Log.Journal.Newest()
+			return b, nil
+		})
+	}
+	short, full := board(false), server.Big(board(true))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("backends") {
+			full.ServeHTTP(w, r)
+			return
+		}
+		short.ServeHTTP(w, r)
+	})
 }
 
 // health answers 200 or 503, so that whoever probes need not read.
