@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -158,46 +157,6 @@ func (one *Inspected) take(replies []string) error {
 		}
 	}
 	return nil
-}
-
-// maxFile bounds what FileServers reads.
-const maxFile = 256 << 20
-
-// FileServers reads which servers the configuration file that is in place now
-// has in each backend: name to address.
-func (out *Output) FileServers() (map[string]map[string]string, error) {
-	f, err := os.Open(out.options.ConfigFilePath)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFile))
-	if err != nil {
-		return nil, err
-	}
-	return serversOf(string(text)), nil
-}
-
-func serversOf(text string) map[string]map[string]string {
-	all := map[string]map[string]string{}
-	var here map[string]string
-	for line := range strings.Lines(text) {
-		words := strings.Fields(line)
-		if len(words) == 0 || line[0] == '#' {
-			continue
-		}
-		switch {
-		case line[0] != ' ' && line[0] != '\t':
-			here = nil
-			if (words[0] == "backend" || words[0] == "listen") && len(words) > 1 {
-				here = map[string]string{}
-				all[words[1]] = here
-			}
-		case words[0] == "server" && len(words) > 2 && here != nil:
-			here[words[1]] = words[2]
-		}
-	}
-	return all
 }
 
 // ConfigFile returns where the file is; empty when none is written.

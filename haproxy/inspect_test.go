@@ -14,7 +14,7 @@ import (
 
 func TestServersOfReadsAFile(t *testing.T) {
 	got := serversOf("global\n\tdaemon\n# server x y\nfrontend web\n\tbind :1\n\tserver no 1:1\nbackend web\n\n\tserver a 10.0.0.1:80 id 1\n  server b unix@/x disabled\n\tserver\nlisten stats\n\tserver c h:1\n")
-	want := map[string]map[string]string{"web": {"a": "10.0.0.1:80", "b": "unix@/x"}, "stats": {"c": "h:1"}}
+	want := map[string]map[string]string{"web": {"a": "server a 10.0.0.1:80 id 1", "b": "server b unix@/x disabled"}, "stats": {"c": "server c h:1"}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
@@ -68,14 +68,14 @@ func TestInspectAsksTheRealHAProxy(t *testing.T) {
 		t.Error("a socket that is not there is no fault")
 	}
 	all := out.Inspect(t.Context())[0]
-	if len(all.Servers["other"]) != 1 || all.Servers["other"][0].Weight != 5 || all.Sums["web"].Status != "UP" {
+	if len(all.Servers["other"]) != 1 || all.Servers["other"][0].Weight != 5 || all.Servers["other"][0].SetWeight != 5 || all.Sums["web"].Status != "UP" {
 		t.Errorf("%+v", all)
 	}
 	if sums := out.InspectSums(t.Context())[0]; len(sums.Servers) != 0 || sums.Sums["web"].Active != 1 || sums.Sums["web"].Backups != 0 {
 		t.Errorf("%+v", sums)
 	}
-	file, err := out.FileServers()
-	if err != nil || file["other"]["c"] != "127.0.0.1:11" {
+	file, err := out.ReadFile()
+	if err != nil || file.Servers["other"]["c"] != "server c 127.0.0.1:11 weight 5" {
 		t.Errorf("%v, %v", file, err)
 	}
 }

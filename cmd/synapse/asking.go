@@ -24,13 +24,15 @@ func diff(ctx context.Context, c *cli.Call) (int, error) {
 		fmt.Fprintln(c.Stdout, cli.Plain(f))
 	}
 	if len(d.Differences) == 0 {
-		fmt.Fprintln(c.Stdout, "no difference")
+		if len(d.Faults) == 0 {
+			fmt.Fprintln(c.Stdout, "no difference")
+		}
 		return code, nil
 	}
 	t := tabwriter.NewWriter(c.Stdout, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "SERVICE\tSERVER\tWANTED\tRUNNING\tFILE\tWHY")
 	for _, d := range d.Differences {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", cli.Plain(d.Service), cli.Plain(d.Server), orDash(d.Wanted), orDash(cli.Plain(d.Running)), orDash(cli.Plain(d.File)), d.Why)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", cli.Plain(d.Service), orDash(cli.Plain(d.Server)), orDash(cli.Plain(d.Wanted)), orDash(cli.Plain(d.Running)), orDash(cli.Plain(d.File)), cli.Plain(d.Why))
 	}
 	_ = t.Flush() // it writes where the rest went
 	if d.Cut > 0 {

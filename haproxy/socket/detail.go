@@ -12,6 +12,7 @@ type Detail struct {
 	Backend, Name string
 	Status        string // UP, UP 1/3, DOWN, MAINT, DRAIN, no check …
 	Weight        int
+	SetWeight     int // as set last, before slow start and drain; -1 = this HAProxy does not say
 	Backup        bool
 	Active        int // of a backend: servers that take traffic
 	Backups       int // of a backend: those that would if none did
@@ -79,9 +80,13 @@ func (h header) detail(all []string) Detail {
 	if text := strings.Trim(h.of(all, "last_chk"), `"`); text != "" {
 		check += ": " + text
 	}
+	set, err := strconv.Atoi(h.of(all, "uweight"))
+	if err != nil {
+		set = -1
+	}
 	return Detail{
 		Backend: strings.Clone(h.of(all, "pxname")), Name: strings.Clone(h.of(all, "svname")),
-		Status: strings.Clone(h.of(all, "status")), Weight: number("weight"), Backup: h.of(all, "bck") == "1",
+		Status: strings.Clone(h.of(all, "status")), Weight: number("weight"), SetWeight: set, Backup: h.of(all, "bck") == "1",
 		Active: number("act"), Backups: number("bck"), ID: number("sid"), Addr: strings.Clone(h.of(all, "addr")), Check: check, Since: number("lastchg"),
 		Sessions: number("scur"), Queued: number("qcur"), Total: count("stot"),
 		Errors: count("econ", "eresp"), In: count("bin"), Out: count("bout"), Failures: count("chkfail"),

@@ -14,7 +14,7 @@ func TestParseDetails(t *testing.T) {
 		t.Fatalf("%+v, %v", list, err)
 	}
 	want := Detail{
-		Backend: "web", Name: "w1_10.0.0.1:80", Status: "DOWN", Weight: 3, ID: 7, Addr: "10.0.0.1:80",
+		Backend: "web", Name: "w1_10.0.0.1:80", Status: "DOWN", Weight: 3, SetWeight: -1, ID: 7, Addr: "10.0.0.1:80",
 		Check: `L7STS/503: HTTP ""x"", gone`, Since: 12, Sessions: 2, Total: 5, Errors: 3, In: 10, Out: 20, Failures: 4,
 	}
 	if list[0] != want {

@@ -148,6 +148,15 @@ func TestEachFaultIsFoundFromTheCommandsAlone(t *testing.T) {
 			t.Errorf("code %d, %v", code, err)
 		}
 	})
+	t.Run("diff shows what is refused or not known, and nothing that is as it should be", func(t *testing.T) {
+		_, out := s.ask("diff")
+		if err := lacks(out, []string{"HAProxy refuses the service", "service unreachable is not compared"}); err != nil {
+			t.Error(err)
+		}
+		if strings.Contains(out, "other options") || strings.Contains(out, "weightless") {
+			t.Errorf("finds what is not different:\n%s", out)
+		}
+	})
 	t.Run("render touches nothing and gives the same servers", func(t *testing.T) {
 		before, err := os.ReadFile(s.path("cfg/haproxy.cfg"))
 		if err != nil {
