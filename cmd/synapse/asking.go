@@ -11,7 +11,7 @@ import (
 func diff(ctx context.Context, c *cli.Call) (int, error) {
 	var d differences
 	if err := c.Client.Get(ctx, "/diff", &d); err != nil {
-		return 0, err
+		return cli.Unanswered(err), err
 	}
 	code := cli.ExitOK
 	if len(d.Differences) > 0 || len(d.Faults) > 0 {

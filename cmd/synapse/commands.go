@@ -4,12 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/url"
-	"slices"
-	"strings"
 	"text/tabwriter"
-	"time"
 
 	"smartstack/internal/cli"
 	"smartstack/internal/config"
@@ -59,9 +55,10 @@ func (w *waiting) status(ctx context.Context, c *cli.Call) (int, error) {
 	}
 	var raw []byte
 	if err := c.Client.Get(ctx, "/status", &raw); err != nil {
-		return 0, err
+		return cli.Unanswered(err), err
 	}
-	var b inside.Board
+	var h *haproxySummary // nil = this synapse does not write HAProxy
+	b := inside.Board{HAProxy: &h}
 	if err := json.Unmarshal(raw, &b); err != nil {
 		return 0, fmt.Errorf("the answer cannot be read: %w", err)
 	}
@@ -74,42 +71,10 @@ func (w *waiting) status(ctx context.Context, c *cli.Call) (int, error) {
 		return code, err
 	}
 	printBoard(c, &b)
+	if h != nil {
+		h.print(c, b.Now)
+	}
 	return code, nil
-}
-
-func printBoard(c *cli.Call, b *inside.Board) {
-	state := "all is well"
-	if !b.Ready {
-		state = "not ready"
-	} else if !b.Well {
-		state = fmt.Sprintf("%d problems", len(b.Problems))
-		if len(b.Problems) == 1 {
-			state = "1 problem"
-		}
-	}
-	fmt.Fprintf(c.Stdout, "synapse %s on %s, up %s: %s\n", cli.Plain(b.Build), cli.Plain(b.Host), b.Now.Sub(b.Started).Round(time.Second), state)
-	for _, p := range b.Problems {
-		fmt.Fprintf(c.Stdout, "  %s\n", cli.Plain(p))
-	}
-	fmt.Fprintln(c.Stdout)
-	t := tabwriter.NewWriter(c.Stdout, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "SERVICE\tSTATE\tBACKENDS\tORIGIN\tSOURCE")
-	for i := range b.Services {
-		s := &b.Services[i]
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", cli.Plain(s.Name), s.State, countText(s.Counts), s.Origin, cli.Plain(s.Source))
-	}
-	_ = t.Flush() // it writes where the rest went
-}
-
-func countText(counts map[string]int) string {
-	var list []string
-	for _, state := range slices.Sorted(maps.Keys(counts)) {
-		list = append(list, fmt.Sprintf("%d %s", counts[state], state))
-	}
-	if len(list) == 0 {
-		return "0"
-	}
-	return strings.Join(list, ", ")
 }
 
 func explain(ctx context.Context, c *cli.Call) (int, error) {
@@ -119,7 +84,7 @@ func explain(ctx context.Context, c *cli.Call) (int, error) {
 	}
 	var raw []byte
 	if err := c.Client.Get(ctx, "/explain?"+q.Encode(), &raw); err != nil {
-		return 0, err
+		return cli.Unanswered(err), err
 	}
 	var s inside.Story
 	if err := json.Unmarshal(raw, &s); err != nil {
@@ -144,14 +109,10 @@ func explain(ctx context.Context, c *cli.Call) (int, error) {
 	if len(s.Service.Backends) > 0 {
 		fmt.Fprintln(c.Stdout)
 		t := tabwriter.NewWriter(c.Stdout, 0, 8, 2, ' ', 0)
-		fmt.Fprintln(t, "BACKEND\tNAME\tSTATE\tSERVER\tHAPROXY\tWHY")
+		fmt.Fprintln(t, "BACKEND\tNAME\tSTATE\tSERVER\tID\tHAPROXY\tWEIGHT\tSESSIONS\tCHECK\tWHY")
 		for i := range s.Service.Backends {
 			b := &s.Service.Backends[i]
-			server := inside.Server{}
-			if b.Server != nil {
-				server = *b.Server
-			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", cli.Plain(b.Address), cli.Plain(b.Name), b.State, cli.Plain(server.Name), server.Status, cli.Plain(b.Why))
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", cli.Plain(b.Address), orDash(cli.Plain(b.Name)), b.State, serverColumns(b.Server), cli.Plain(b.Why))
 		}
 		_ = t.Flush() // it writes where the rest went
 	}
@@ -162,4 +123,16 @@ func explain(ctx context.Context, c *cli.Call) (int, error) {
 		}
 	}
 	return code, nil
+}
+
+// serverColumns are those from SERVER to CHECK.
+func serverColumns(s *inside.Server) string {
+	switch {
+	case s == nil:
+		return "-\t-\t-\t-\t-\t-"
+	case s.Status == "": // HAProxy does not run it
+		return fmt.Sprintf("%s\t%d\t-\t-\t-\t-", cli.Plain(s.Name), s.ID)
+	default:
+		return fmt.Sprintf("%s\t%d\t%s\t%d\t%d\t%s", cli.Plain(s.Name), s.ID, s.Status, s.Weight, s.Sessions, orDash(cli.Plain(s.Check)))
+	}
 }

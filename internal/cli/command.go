@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"os/signal"
 	"slices"
 	"strings"
@@ -21,6 +22,8 @@ const (
 	ExitNo          = 1 // the answer is no: not well, not in, not in time; or the order failed
 	ExitUsage       = exitUsage
 	ExitUnreachable = 4 // no running program answered
+	ExitUnknown     = 5 // the running program does not know what was asked about
+	ExitFault       = 6 // it could not answer now: it starts, has too much to do, or something is broken
 )
 
 // Command is one subcommand.
@@ -44,6 +47,21 @@ type Call struct {
 	Config         string // of -c or the environment; may be empty
 	Client         *control.Client
 	Stdout, Stderr io.Writer
+}
+
+// Unanswered is the exit code for a question that ended in err.
+func Unanswered(err error) int {
+	var e *control.Error
+	switch {
+	case !errors.As(err, &e):
+		return ExitNo // or ExitUnreachable, which the caller of Run finds out
+	case e.Status == http.StatusNotFound:
+		return ExitUnknown
+	case e.Status >= 500 || e.Status == http.StatusTooManyRequests:
+		return ExitFault
+	default:
+		return ExitNo
+	}
 }
 
 // PrintJSON prints v, indented.

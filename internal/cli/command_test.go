@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -88,5 +89,16 @@ func TestDispatch(t *testing.T) {
 				t.Errorf("code %d, %v, shout %v, stdout %q, stderr %q", code, ok, shout, out.String(), errs.String())
 			}
 		})
+	}
+}
+
+func TestUnanswered(t *testing.T) {
+	for status, want := range map[int]int{404: ExitUnknown, 429: ExitFault, 500: ExitFault, 503: ExitFault, 401: ExitNo} {
+		if got := Unanswered(fmt.Errorf("asked: %w", control.Failure(status, "x"))); got != want {
+			t.Errorf("%d: %d, want %d", status, got, want)
+		}
+	}
+	if got := Unanswered(control.ErrUnreachable); got != ExitNo {
+		t.Errorf("no answer: %d", got)
 	}
 }
