@@ -69,7 +69,7 @@ func (w *window) board(ctx context.Context, full bool) (*inside.Board, error) {
 		text string
 		do   nerve.Deed
 	}{{"Take down", nerve.TakeDown}, {"Drain", nerve.StartDrain}, {"Bring up", nerve.BringUp}} {
-		b.Actions = append(b.Actions, inside.Action{Text: a.text, Path: "/orders", Body: map[string]string{"do": string(a.do), "by": "page"}})
+		b.Actions = append(b.Actions, inside.Action{Text: a.text, Path: "/orders", Body: map[string]string{"do": string(a.do), "by": "page"}, Confirm: a.do != nerve.BringUp})
 	}
 	for i := range list {
 		s := &list[i]

@@ -114,7 +114,8 @@ type Step struct {
 // Action is an order that the page offers for a service: a POST to Path of
 // Body, to which the page adds services, the list of the service's name.
 type Action struct {
-	Text string `json:"text"`
-	Path string `json:"path"`
-	Body any    `json:"body"`
+	Text    string `json:"text"`
+	Path    string `json:"path"`
+	Body    any    `json:"body"`
+	Confirm bool   `json:"confirm,omitempty"` // traffic may miss the service: the page asks again
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -24,9 +25,11 @@ const (
 type sidecar struct {
 	dir  string // short: a unix socket's path is limited to 107 bytes
 	page string // host:port, which asks for the token
+
+	process *servers.Process
 }
 
-func newSidecar(t *testing.T) *sidecar {
+func newSidecar(t *testing.T, control ...object) *sidecar {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "sc")
 	if err != nil {
@@ -43,9 +46,13 @@ func newSidecar(t *testing.T) *sidecar {
 			"checks": []object{{"type": "tcp", "port": json.Number(checked), "timeout": 5}},
 		}
 	}
+	answers := object{"socket": s.path("s.sock"), "listen": s.page, "token_file": s.path("token")}
+	for _, o := range control {
+		maps.Copy(answers, o)
+	}
 	text, err := json.Marshal(object{
 		"instance_id": "i-1", "state_file": s.path("state"),
-		"control":  object{"socket": s.path("s.sock"), "listen": s.page, "token_file": s.path("token")},
+		"control":  answers,
 		"services": object{"up": service("up", port), "down": service("down", "9"), evil: service("evil", "9")},
 	})
 	if err != nil {
@@ -56,11 +63,11 @@ func newSidecar(t *testing.T) *sidecar {
 			t.Fatal(err)
 		}
 	}
-	process := servers.Program(t, "nerve", nerve, "-c", s.path("n.json"), "--log-format", "text")
+	s.process = servers.Program(t, "nerve", nerve, "-c", s.path("n.json"), "--log-format", "text")
 	t.Cleanup(func() {
-		process.Terminate()
+		s.process.Terminate()
 		if t.Failed() {
-			t.Logf("nerve:\n%s", process.Log())
+			t.Logf("nerve:\n%s", s.process.Log())
 		}
 	})
 	awaitReady(t, s.page)

@@ -43,6 +43,10 @@ func TestNervesPageShowsServicesAndTakesOrders(t *testing.T) {
 	// The time line goes on by itself, and so do the rows.
 	explained(p, "up")
 	p.Eval(`[...document.querySelectorAll("#story button")].find(b => b.textContent === "Take down").click()`, nil)
+	if words := p.Text(`document.querySelector("#story .verdict").textContent`); !strings.HasPrefix(words, "up is registered") {
+		t.Errorf("it does not ask whether that is meant: %s", words)
+	}
+	p.Eval(`[...document.querySelectorAll("#story button")].find(b => b.textContent === "Really: take down up").click()`, nil)
 	p.Await(`/up is not registered/.test(document.querySelector("#story .verdict")?.textContent)`)
 	p.Eval(`document.getElementById("story").close()`, nil)
 	p.Await(`/ordered by an operator/.test(document.getElementById("events").textContent)`)
@@ -79,6 +83,43 @@ func TestNothingOfAServiceIsMarkup(t *testing.T) {
 	p.Eval(`{ const e = document.createElement("script"); e.textContent = "window.evil=2"; document.body.append(e); }`, nil)
 	if p.Eval(`window.evil || 0`, &n); n != 0 {
 		t.Error("an inline script runs in spite of the policy")
+	}
+}
+
+// The numbers of events begin again with a program that was killed.
+func TestTheTimeLineOutlivesAKilledProgram(t *testing.T) {
+	s := newSidecar(t)
+	p := s.shown(t)
+	for _, do := range []string{"down", "up", "down", "up", "down", "up"} {
+		if code, out := ask(t, nerve, do, "up", "--socket", s.path("s.sock")); code != 0 {
+			t.Fatalf("%s: code %d\n%s", do, code, out)
+		}
+	}
+	p.Await(`/ordered by an operator/.test(document.getElementById("events").textContent)`)
+	s.process.Stop()
+	p.Await(`document.getElementById("live").textContent === "not connected"`)
+	s.process.Start()
+	p.Await(`document.getElementById("live").textContent === "live" && document.getElementById("events").childElementCount > 0 && !/ordered by an operator/.test(document.getElementById("events").textContent)`)
+}
+
+// Where everybody may read, the token is for the orders alone.
+func TestTheTokenCanBeGivenWhereReadingNeedsNone(t *testing.T) {
+	s := newSidecar(t, object{"open_reads": true})
+	p := browser.Open(t, "http://"+s.page+"/")
+	p.Await(`document.querySelectorAll("#rows tr").length === 3`)
+	if out := explained(p, "up"); strings.Contains(out, "Take down") {
+		t.Errorf("orders are offered to somebody who may not give them:\n%s", out)
+	}
+	p.Eval(`document.getElementById("story").close(); document.getElementById("key").click()`, nil)
+	p.Await(`document.getElementById("login").hidden === false`)
+	p.Eval(fmt.Sprintf(`document.getElementById("token").value = %q; document.querySelector("#login button").click()`, token), nil)
+	if err := lacks(explained(p, "up"), []string{"Take down", "Bring up"}); err != nil {
+		t.Error(err)
+	}
+	p.Eval(`document.getElementById("story").close(); document.getElementById("key").click()`, nil)
+	p.Await(`document.getElementById("key")?.textContent === "Give the token" && document.querySelectorAll("#rows tr").length === 3`)
+	if out := explained(p, "up"); strings.Contains(out, "Take down") {
+		t.Errorf("the token is not forgotten:\n%s", out)
 	}
 }
 
