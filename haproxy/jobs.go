@@ -85,6 +85,7 @@ func (m *memory) writeJob() func(context.Context) func(*memory) {
 	p, want, rev, loaded, before := m.publisher, m.whole, m.snapshot.Rev, m.loaded, m.file
 	reloads := m.options.DoReloads
 	return func(ctx context.Context) func(*memory) {
+		began := time.Now()
 		done := p.publish(ctx, want, time.Now(), func(next Model) (due bool) {
 			if due = reloads && (loaded == nil || loaded.differs(next)); due {
 				p.target.setDue(true)
@@ -93,6 +94,7 @@ func (m *memory) writeJob() func(context.Context) func(*memory) {
 		})
 		canceled := ctx.Err() != nil
 		file := contentOf(done.model, before)
+		done.took = time.Since(began)
 		return func(m *memory) { m.wrote(done, &file, want, rev, canceled, time.Now()) }
 	}
 }
@@ -117,6 +119,7 @@ func (m *memory) wrote(done published, file *content, want Model, rev uint64, ca
 	m.putForeign(done.wrote, file, want, now)
 	m.fileFails, m.fileRetry = 0, time.Time{}
 	noteHeld(m.log, m.held, done.holds)
+	before := m.file
 	m.file, m.fileRev = file, rev
 	m.held = done.holds
 	m.recheck = time.Time{}
@@ -136,7 +139,8 @@ func (m *memory) wrote(done published, file *content, want Model, rev uint64, ca
 	if done.wrote {
 		m.lastWrite = now
 		m.count("synapse.haproxy.check_config", true)
-		m.log.Info("wrote the file", "rev", rev, "file", m.options.ConfigFilePath)
+		services, reason := file.since(before)
+		m.log.Info("wrote the file", "rev", rev, "services", services, "reason", reason, "file", m.options.ConfigFilePath, "took", done.took.Round(time.Microsecond).String())
 	}
 }
 
@@ -280,7 +284,8 @@ func (m *memory) reloaded(status ReloadStatus, err error, file *content, refused
 		m.lastReload = status
 		m.failedReloads++
 		m.out.deps.Count("synapse.haproxy.reload_failed")
-		m.faults.begin("reload", "HAProxy could not be reloaded: it goes on with what it has", err, status.At)
+		m.faults.begin("reload", "HAProxy could not be reloaded: it goes on with what it has", err, status.At,
+			"services", servicesIn(status.Reasons), "reason", strings.Join(status.Reasons, "; "), "took", fmt.Sprint(status.Took.Round(time.Millisecond)))
 		return
 	}
 	m.faults.end("reload", status.At)
@@ -295,7 +300,7 @@ func (m *memory) reloaded(status ReloadStatus, err error, file *content, refused
 	if !m.stale {
 		m.settleDue()
 	}
-	m.log.Info("reloaded HAProxy", "reason", strings.Join(status.Reasons, "; "), "took", fmt.Sprint(status.Took.Round(time.Millisecond)))
+	m.log.Info("reloaded HAProxy", "services", servicesIn(status.Reasons), "reason", strings.Join(status.Reasons, "; "), "took", fmt.Sprint(status.Took.Round(time.Millisecond)))
 }
 
 // saveJob writes the state file.

@@ -58,6 +58,7 @@ type published struct {
 	later  bool // some names are still being looked up
 	due    bool // HAProxy may have to load it
 	wrote  bool
+	took   time.Duration
 	err    error
 }
 

@@ -40,6 +40,18 @@ func reasons(old, now content, skip func(service string) bool) []string {
 	return list
 }
 
+// servicesIn names the services that reasons are about.
+func servicesIn(reasons []string) string {
+	var names []string
+	for _, r := range reasons {
+		if rest, ok := strings.CutPrefix(r, "service "); ok {
+			name, _, _ := strings.Cut(rest, ": ")
+			names = append(names, name)
+		}
+	}
+	return told(names)
+}
+
 // stanza is the text of one service, taken apart.
 type stanza struct {
 	lines   []string // all but the servers, comments and blank lines
@@ -165,4 +177,33 @@ func significantLines(text []byte) func(yield func(string) bool) {
 			text = rest
 		}
 	}
+}
+
+// since names the services that a file says something else of than the one
+// before, and says what the change is about. before is nil for the first file.
+func (c *content) since(before *content) (services, reason string) {
+	if before == nil {
+		return "", "it is the first that this synapse writes"
+	}
+	var changed []string
+	for name, text := range c.stanzas {
+		if was, there := before.stanzas[name]; !there || !sameText(was, text) {
+			changed = append(changed, name)
+		}
+	}
+	for name := range before.stanzas {
+		if _, there := c.stanzas[name]; !there {
+			changed = append(changed, name)
+		}
+	}
+	slices.Sort(changed)
+	switch {
+	case !sameText(before.preamble, c.preamble) || !sameText(before.shared, c.shared):
+		reason = fmt.Sprintf("global, defaults, extra or shared sections, and %d services, are others", len(changed))
+	case len(changed) == 0:
+		reason = "it was not as it should be"
+	default:
+		reason = fmt.Sprintf("%d services are others", len(changed))
+	}
+	return told(changed), reason
 }

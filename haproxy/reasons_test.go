@@ -1,6 +1,8 @@
 package haproxy
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -76,5 +78,40 @@ func TestSameLines(t *testing.T) {
 		if got := sameLines([]byte(c.a), []byte(c.b)); got != c.want {
 			t.Errorf("%q and %q: %v, want %v", c.a, c.b, got, c.want)
 		}
+	}
+}
+
+func TestAFileTellsWhatIsNew(t *testing.T) {
+	old := content{preamble: []byte("p"), stanzas: map[string][]byte{"a": []byte("1"), "b": []byte("1"), "c": []byte("1")}}
+	now := content{preamble: []byte("p"), stanzas: map[string][]byte{"a": []byte("1"), "b": []byte("2"), "d": []byte("1")}}
+	for want, c := range map[string]struct{ before, now *content }{
+		" it is the first that this synapse writes":                               {nil, &now},
+		"b, c, d 3 services are others":                                           {&old, &now},
+		" it was not as it should be":                                             {&old, &old},
+		" global, defaults, extra or shared sections, and 0 services, are others": {&old, &content{preamble: []byte("q"), stanzas: old.stanzas}},
+	} {
+		services, reason := c.now.since(c.before)
+		if got := services + " " + reason; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestReasonsNameTheirServices(t *testing.T) {
+	if got := servicesIn([]string{"global changed", "service web: added", "service a b: removed"}); got != "web, a b" {
+		t.Error(got)
+	}
+}
+
+func TestAResultNamesServersUpToANumber(t *testing.T) {
+	var res Result
+	for i := range maxToldServices + 5 {
+		res.Steps = append(res.Steps, Step{Service: fmt.Sprintf("s%02d", i), Ref: ServerRef{"b", fmt.Sprint(i)}, Verb: VerbWeight})
+	}
+	if got := res.steps(); !strings.HasPrefix(got, "weight b/0, weight b/1, ") || !strings.HasSuffix(got, "weight b/7, and 13 more") {
+		t.Error(got)
+	}
+	if got := res.services(); !strings.HasPrefix(got, "s00, s01, ") || !strings.HasSuffix(got, "s15, and 5 more") {
+		t.Error(got)
 	}
 }

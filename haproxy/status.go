@@ -78,7 +78,7 @@ type faults struct {
 	open map[string]*Fault
 }
 
-func (f *faults) begin(what, message string, err error, now time.Time) {
+func (f *faults) begin(what, message string, err error, now time.Time, more ...any) {
 	if f.open == nil {
 		f.open = map[string]*Fault{}
 	}
@@ -91,7 +91,7 @@ func (f *faults) begin(what, message string, err error, now time.Time) {
 	} else {
 		f.open[what] = &Fault{What: what, Err: err.Error(), Since: now, Count: 1}
 	}
-	f.log.Error(message, "err", err)
+	f.log.Error(message, append([]any{"err", err}, more...)...)
 }
 
 func (f *faults) end(what string, now time.Time) {

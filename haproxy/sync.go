@@ -38,7 +38,7 @@ func (m *memory) syncOnce(ctx context.Context) (again bool) {
 	})
 	now := time.Now()
 	if len(res.Steps) > 0 {
-		m.log.Info("changed HAProxy over its socket", "rev", m.snapshot.Rev, "reason", res.String(), "took", res.Took.Round(time.Microsecond).String())
+		m.log.Info("changed HAProxy over its socket", "rev", m.snapshot.Rev, "services", res.services(), "reason", res.String(), "steps", res.steps(), "took", res.Took.Round(time.Microsecond).String())
 	}
 	if len(res.Met) > 0 {
 		m.clearStates()

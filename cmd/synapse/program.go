@@ -130,13 +130,13 @@ func (p *program) serve(ctx context.Context, stderr io.Writer) int {
 		case <-hup:
 			p.start.Telemetry.Forget()
 			p.systemd.Reloading()
-			p.reload(ctx, hub)
+			p.reload(ctx, hub, "HUP")
 			p.systemd.Ready() // for systemd a reload ends this way or not at all
 			settle = settleTime
 			settled.Reset(settle)
 		case <-p.files.Changed():
 			p.log.Info("the configuration's files have changed; they are read again", "config", p.start.Config)
-			p.reload(ctx, hub)
+			p.reload(ctx, hub, "its files have changed")
 			settle = settleTime
 			settled.Reset(settle)
 		case <-louder:
@@ -177,7 +177,8 @@ func (p *program) end(ctx context.Context, err error) int {
 }
 
 // reload reads the configuration again. A bad one changes nothing.
-func (p *program) reload(ctx context.Context, hub *synapse.Hub) {
+func (p *program) reload(ctx context.Context, hub *synapse.Hub, reason string) {
+	began := time.Now()
 	plan, err := p.plan()
 	if err == nil {
 		var c synapse.Config
@@ -191,13 +192,13 @@ func (p *program) reload(ctx context.Context, hub *synapse.Hub) {
 			p.log.Error("configuration", "err", strings.TrimSpace(line))
 		}
 		p.statsd.Count("synapse.config.update_failed", "config_name:"+p.start.Config)
-		p.log.Error("the new configuration is not used; the old one stays in force", "config", p.start.Config)
+		p.log.Error("the new configuration is not used; the old one stays in force", "config", p.start.Config, "reason", reason, "took", time.Since(began).Round(time.Millisecond).String())
 		return
 	}
 	p.send(plan.options.Statsd)
 	p.show(plan, hub)
 	p.files.Follow(ctx, plan.watched, plan.sum)
-	p.log.Info("the configuration was read again", "config", p.start.Config, "holds", plan.summary())
+	p.log.Info("the configuration was read again", "config", p.start.Config, "reason", reason, "took", time.Since(began).Round(time.Millisecond).String(), "holds", plan.summary())
 }
 
 // prepare turns a plan into what the hub runs. Outputs that are in force hand

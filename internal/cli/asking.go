@@ -69,7 +69,7 @@ func (f *follow) run(ctx context.Context, c *Call) (int, error) {
 // showEvent prints an event unless it is about another service; as JSON on a
 // line of its own.
 func showEvent(c *Call, e *telemetry.Event, name string) error {
-	if name != "" && e.Service != name {
+	if name != "" && !inside.Concerns(e, name) {
 		return nil
 	}
 	if !c.JSON {

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -121,11 +122,44 @@ func (p *Program) events(r *http.Request) (any, error) {
 func Matching(events []telemetry.Event, service, address string) []telemetry.Event {
 	list := []telemetry.Event{}
 	for _, e := range events {
-		if e.Service == service && (address == "" || strings.Contains(string(e.Fields), address)) {
+		if Concerns(&e, service) && (address == "" || mentions(string(e.Fields), address)) {
 			list = append(list, e)
 		}
 	}
 	return list
+}
+
+// Concerns tells whether an event is about a service, or about several of which
+// it is one.
+func Concerns(e *telemetry.Event, service string) bool {
+	if e.Service != "" || !strings.Contains(string(e.Fields), service) {
+		return e.Service == service
+	}
+	var fields struct {
+		Services string `json:"services"`
+	}
+	_ = json.Unmarshal(e.Fields, &fields) // without any, or with another kind: none
+	return slices.Contains(strings.Split(fields.Services, ", "), service)
+}
+
+// mentions tells whether an address is in a text, and not only as a part of a
+// longer one: 10.0.0.1:8 is not in 10.0.0.1:80.
+func mentions(text, address string) bool {
+	longer := func(c byte) bool {
+		return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '.' || c == '-'
+	}
+	for from := 0; ; {
+		at := strings.Index(text[from:], address)
+		if at < 0 {
+			return false
+		}
+		at += from
+		end := at + len(address)
+		if (at == 0 || !longer(text[at-1])) && (end == len(text) || !longer(text[end])) {
+			return true
+		}
+		from = at + 1
+	}
 }
 
 func (p *Program) stream(ctx context.Context, after uint64) ([]control.Event, error) {

@@ -142,3 +142,17 @@ func TestThePageBringsEverything(t *testing.T) {
 		t.Errorf("%d scripts", n)
 	}
 }
+
+func TestEventsOfOneServiceAndOneAddress(t *testing.T) {
+	_, log := open(t, nil)
+	log.Logger.Info("changed", "service", "web", "added", "[10.0.0.1:80 10.0.0.2:80]")
+	log.Logger.Info("changed HAProxy", "services", "db, web", "steps", "add web/w_10.0.0.1:80, drain db/d_10.0.0.9:80")
+	log.Logger.Info("changed HAProxy", "services", "db, website", "steps", "add db/w_10.0.0.1:80")
+	log.Logger.Info("web is not named as a service", "path", "/web")
+	events := log.Journal.Since(0)
+	for address, want := range map[string]int{"": 2, "10.0.0.1:80": 2, "10.0.0.2:80": 1, "10.0.0.1:8": 0, "0.0.0.1:80": 0, "10.0.0.9:80": 1} {
+		if got := Matching(events, "web", address); len(got) != want {
+			t.Errorf("%q: %d events, want %d: %+v", address, len(got), want, got)
+		}
+	}
+}
