@@ -104,7 +104,7 @@ func explain(ctx context.Context, c *cli.Call) (int, error) {
 		if !step.OK {
 			mark = "NO"
 		}
-		fmt.Fprintf(c.Stdout, "%s  %-9s %s\n", mark, step.Step, cli.Plain(step.Says))
+		fmt.Fprintf(c.Stdout, "%s  %-11s %s\n", mark, step.Step, cli.Plain(step.Says))
 	}
 	if len(s.Service.Backends) > 0 {
 		fmt.Fprintln(c.Stdout)

@@ -181,8 +181,16 @@ func (t *teller) backend() {
 		t.absent()
 		return
 	}
+	stood := map[string]*synapse.Standing{}
+	standings := t.look.Standings()
+	for i := range standings {
+		stood[address(&standings[i].Backend)] = &standings[i]
+	}
 	for i := range t.story.Service.Backends {
 		b := &t.story.Service.Backends[i]
+		if s := stood[b.Address]; s != nil && b.State != inside.Refused {
+			t.passed(s)
+		}
 		switch b.State {
 		case inside.Filtered:
 			t.step("policy", false, "%s: %s", b.Address, b.Why)

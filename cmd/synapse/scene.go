@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"smartstack/haproxy"
-	"smartstack/internal/config"
 	"smartstack/internal/inside"
 	"smartstack/internal/synapse"
 )
@@ -23,63 +22,6 @@ type scene struct {
 	config  string
 	started time.Time
 	looker  *looker
-}
-
-// telling holds the options that say where a source looks, and nothing else.
-var telling = [...]string{"path", "hosts", "nodes", "host", "port", "directory", "etcd_path", "servers", "image_name", "container_port", "tag_name", "tag_value", "aws_region", "marathon_api_url", "marathon_url", "application_name", "app_name"}
-
-const maxTold = 160
-
-// sourceOf names a service's source, without anything that could be secret.
-func sourceOf(n *config.Node) string {
-	if many := n.Get("discovery_multi"); !many.IsNull() {
-		parts := []string{sourceText(n.Get("discovery"))}
-		watchers := many.Get("watchers")
-		for _, key := range watchers.Keys() {
-			parts = append(parts, key+": "+sourceText(watchers.Get(key)))
-		}
-		return "multi(" + strings.Join(parts, "; ") + ")"
-	}
-	return sourceText(n.Get("discovery"))
-}
-
-func sourceText(n *config.Node) string {
-	text := n.Get("method").Text()
-	for _, key := range telling {
-		v := n.Get(key)
-		if v.IsNull() {
-			continue
-		}
-		words := v.Text()
-		if v.Kind() == config.List {
-			var list []string
-			for _, item := range v.Items() {
-				list = append(list, withoutLogin(item.Text()))
-			}
-			words = strings.Join(list, ",")
-		}
-		if words != "" {
-			text += " " + key + "=" + withoutLogin(words)
-		}
-	}
-	if len(text) > maxTold {
-		text = strings.ToValidUTF8(text[:maxTold], "") + "…"
-	}
-	return text
-}
-
-// withoutLogin cuts user:password@ and what follows a ? from an address.
-func withoutLogin(s string) string {
-	s, _, _ = strings.Cut(s, "?")
-	at := strings.LastIndexByte(s, '@')
-	if at < 0 {
-		return s
-	}
-	scheme, _, found := strings.Cut(s[:at], "://")
-	if !found {
-		return s[at+1:]
-	}
-	return scheme + "://" + s[at+1:]
 }
 
 // statsLinks finds the pages of HAProxy's own statistics in the configuration.

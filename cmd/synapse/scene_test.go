@@ -10,7 +10,12 @@ import (
 func TestASourceIsNamedWithoutItsSecrets(t *testing.T) {
 	p, err := parse(t, `{"services": {
 		"a": {"discovery": {"method": "zookeeper", "path": "/a", "hosts": ["u:secret@zk1:2181", "zk2:2181"], "auth": ["digest:u:secret"]}},
-		"c": {"discovery": {"method": "base"}}
+		"c": {"discovery": {"method": "base"}},
+		"d": {"discovery": {"method": "dns", "servers": [{"host": "web.example.org", "port": 80}, "api.example.org:81"], "nameserver": "127.0.0.1"}},
+		"e": {"discovery": {"method": "ec2tag", "tags": [{"name": "role", "value": "web"}, {"name": "live"}], "aws_region": "eu-west-1", "aws_access_key_id": "AKIAsecret", "aws_secret_access_key": "secret"}, "haproxy": {"server_port_override": "80"}},
+		"m": {"discovery": {"method": "multi", "resolver": {"method": "union"}, "watchers": {
+			"zk": {"method": "zookeeper", "path": "/m", "hosts": ["zk1:2181"]}, "own": {"method": "base"}}}},
+		"n": {"discovery": {"method": "base"}, "discovery_multi": {"resolver": {"method": "fallback"}, "watchers": {"old": {"method": "file", "path": "/reg"}}}}
 	}, `+output+`}`, false)
 	if err != nil {
 		t.Fatal(err)
@@ -18,6 +23,10 @@ func TestASourceIsNamedWithoutItsSecrets(t *testing.T) {
 	for name, want := range map[string]string{
 		"a": "zookeeper path=/a hosts=zk1:2181,zk2:2181",
 		"c": "base",
+		"d": "dns nameserver=127.0.0.1 servers=web.example.org:80,api.example.org:81",
+		"e": "ec2tag tags=role:web,live aws_region=eu-west-1",
+		"m": "multi union(zk: zookeeper path=/m hosts=zk1:2181; own: base)",
+		"n": "multi fallback(base; old: file path=/reg)",
 	} {
 		if got := p.sources[name]; got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
