@@ -32,7 +32,7 @@ func (s *scene) explain(ctx context.Context, name, where string) (*inside.Story,
 	if where != "" {
 		story.Service.Backends = matching(story.Service.Backends, where)
 	}
-	t := &teller{view: v, look: &look, story: story, where: where}
+	t := &teller{view: v, look: &look, story: story, where: where, past: s.history.of(name, where)}
 	t.tell()
 	return story, nil
 }
@@ -68,6 +68,7 @@ type teller struct {
 	look  *synapse.Look
 	story *inside.Story
 	where string // empty = the service as a whole
+	past  []passage
 }
 
 func (t *teller) step(name string, ok bool, format string, args ...any) {
@@ -219,6 +220,9 @@ func (t *teller) backend() {
 		t.step("haproxy", b.State == inside.Live || b.State == inside.Backup, "%s", said)
 	}
 	t.haproxy()
+	if len(t.past) > 0 {
+		t.step("history", true, "%s %s", t.where, tale(t.past))
+	}
 }
 
 // absent says why a backend is nowhere to be seen.
@@ -230,8 +234,10 @@ func (t *teller) absent() {
 		t.step("source", false, "the source does not list %s, or it is among the %d entries that cannot be used and are too many to name", t.where, t.look.Update.RejectedTotal)
 	case len(t.look.Update.Rejected) > 0:
 		t.step("source", false, "the source does not list %s, unless it is one of the entries that cannot be used: %s", t.where, rejected(t.look))
+	case len(t.past) > 0:
+		t.step("source", false, "the source does not list %s any longer, it was withdrawn: it %s", t.where, tale(t.past))
 	default:
-		t.step("source", false, "the source does not list %s: it has not registered, or was withdrawn (the events below show when)", t.where)
+		t.step("source", false, "the source does not list %s: it has not registered, or was withdrawn (the events below show when, if it was not long ago)", t.where)
 	}
 }
 

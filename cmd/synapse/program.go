@@ -43,6 +43,7 @@ type program struct {
 	files   *confwatch.Slot
 	window  *window
 	timed   *timed            // measures haproxy
+	history *history          // of all services
 	statsd  *telemetry.Statsd // of the original's metrics
 	started time.Time
 }
@@ -92,7 +93,7 @@ func (p *program) serve(ctx context.Context, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return exitFault
 	}
-	p.window, p.started = newWindow(p), time.Now()
+	p.window, p.history, p.started = newWindow(p), newHistory(), time.Now()
 	p.send(plan.options.Statsd)
 	c, err := p.prepare(plan)
 	if err != nil {
@@ -225,6 +226,7 @@ func (p *program) prepare(plan *plan) (synapse.Config, error) {
 	if known := p.knownOutput(plan.stateDirectory()); known != nil {
 		c.Outputs = append(c.Outputs, known)
 	}
+	c.Outputs = append(c.Outputs, p.history)
 	return c, nil
 }
 
@@ -256,7 +258,7 @@ func (p *program) haproxyOutput(plan *plan) (*haproxy.Output, error) {
 
 // show lets those who ask see what is in force.
 func (p *program) show(plan *plan, hub *synapse.Hub) {
-	s := &scene{hub: hub, sources: plan.sources, links: statsLinks(plan.options.HAProxy), config: p.start.Config, started: p.started, looker: newLooker()}
+	s := &scene{hub: hub, sources: plan.sources, links: statsLinks(plan.options.HAProxy), config: p.start.Config, started: p.started, looker: newLooker(), history: p.history}
 	if plan.options.HAProxy != nil {
 		s.output = p.haproxy
 	}

@@ -22,6 +22,7 @@ type scene struct {
 	config  string
 	started time.Time
 	looker  *looker
+	history *history // nil = nobody remembers
 }
 
 // statsLinks finds the pages of HAProxy's own statistics in the configuration.
