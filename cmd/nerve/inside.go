@@ -165,15 +165,22 @@ func (w *window) explain(ctx context.Context, name, where string) (*inside.Story
 	if len(list) != 1 {
 		return nil, control.Failure(http.StatusNotFound, "there is no service %q", name)
 	}
-	s := &list[0]
+	return storyOf(&list[0], where)
+}
+
+// storyOf tells the story of a service, or of one part of it: a check or a
+// registry, as the page names it.
+func storyOf(s *nerve.Status, where string) (*inside.Story, error) {
 	story := &inside.Story{Version: inside.Version, Service: serviceOf(s), In: s.Registered}
-	step := func(name string, ok bool, format string, args ...any) {
-		story.Steps = append(story.Steps, inside.Step{Step: name, OK: ok, Says: fmt.Sprintf(format, args...)})
+	step := func(name, part string, ok bool, format string, args ...any) {
+		if where == "" || part == "" || part == where {
+			story.Steps = append(story.Steps, inside.Step{Step: name, OK: ok, Says: fmt.Sprintf(format, args...)})
+		}
 	}
 	for _, c := range s.Checks {
-		step("check", c.State == nerve.Up, "%s is %s since %s: %s (%.0f ms, %.1f s ago)", c.Check, c.State, c.Since.Format(time.DateTime), c.Result, c.Took, c.Age)
+		step("check", "check "+c.Check, c.State == nerve.Up, "%s is %s since %s: %s (%.0f ms, %.1f s ago)", c.Check, c.State, c.Since.Format(time.DateTime), c.Result, c.Took, c.Age)
 	}
-	step("decision", s.Registered, "%s since %s %s", s.State, s.Since.Format(time.DateTime), s.Reason)
+	step("decision", "", s.Registered, "%s since %s %s", s.State, s.Since.Format(time.DateTime), s.Reason)
 	for _, r := range s.Reporters {
 		says := "holds what is wanted"
 		if !r.Current {
@@ -182,20 +189,26 @@ func (w *window) explain(ctx context.Context, name, where string) (*inside.Story
 		if r.Err != "" {
 			says = "cannot be told since " + r.Since.Format(time.DateTime) + ": " + r.Err
 		}
-		step("registry", r.Current, "%s %s", r.Reporter, says)
+		step("registry", "registry "+r.Reporter, r.Current, "%s %s", r.Reporter, says)
 	}
-	story.Verdict = name + " is registered"
+	if where != "" {
+		if story.Service.Backends = only(story.Service.Backends, where); len(story.Service.Backends) == 0 {
+			return nil, control.Failure(http.StatusNotFound, "service %q has no %q", s.Service, where)
+		}
+		part := story.Service.Backends[0]
+		story.In = part.State == inside.Live
+		story.Verdict = strings.TrimSuffix(fmt.Sprintf("%s of %s is %s: %s", where, s.Service, part.State, part.Why), ": ")
+		return story, nil
+	}
+	story.Verdict = s.Service + " is registered"
 	if !s.Registered {
-		story.Verdict = name + " is not registered"
+		story.Verdict = s.Service + " is not registered"
 	}
 	for _, st := range story.Steps {
 		if !st.OK {
 			story.Verdict += ": " + st.Says
 			break
 		}
-	}
-	if where != "" {
-		story.Service.Backends = only(story.Service.Backends, where)
 	}
 	return story, nil
 }

@@ -54,7 +54,7 @@ func Register(server *control.Server, p Program) {
 		if err != nil {
 			return nil, err
 		}
-		s.Events = Matching(p.Log.Journal.Since(0), s.Service.Name, q.Get("backend"))
+		s.Events = Matching(p.Log.Journal.Since(0), s.Service.Name, partName(q.Get("backend")))
 		return s, nil
 	}))
 	server.Handle("GET /events", control.Read, control.JSON(p.events))
@@ -127,6 +127,16 @@ func Matching(events []telemetry.Event, service, address string) []telemetry.Eve
 		}
 	}
 	return list
+}
+
+// partName is what events call a part of a service that is no backend.
+func partName(part string) string {
+	for _, kind := range []string{"check ", "registry "} {
+		if name, ok := strings.CutPrefix(part, kind); ok {
+			return name
+		}
+	}
+	return part
 }
 
 // Concerns tells whether an event is about a service, or about several of which

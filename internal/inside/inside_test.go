@@ -74,6 +74,11 @@ func TestStatusExplainAndEvents(t *testing.T) {
 	if err := c.Get(t.Context(), "/explain?service=web&backend=10.0.0.9:80", &s); err != nil || len(s.Events) != 0 {
 		t.Errorf("%+v, %v", s, err)
 	}
+	log.Logger.Warn("service is down", "service", "web", "check", "tcp-127.0.0.1:80")
+	s = Story{}
+	if err := c.Get(t.Context(), "/explain?service=web&backend=check+tcp-127.0.0.1:80", &s); err != nil || len(s.Events) != 1 {
+		t.Errorf("%+v, %v", s, err)
+	}
 	var e Events
 	if err := c.Get(t.Context(), "/events?service=db", &e); err != nil || len(e.Events) != 1 {
 		t.Errorf("%+v, %v", e, err)

@@ -40,6 +40,14 @@ func TestNervesPageShowsServicesAndTakesOrders(t *testing.T) {
 	p.Eval(`document.getElementById("story").close()`, nil)
 	shoot(t, p, "nerve.png")
 
+	explained(p, "down")
+	p.Eval(`[...document.querySelectorAll("#story tbody button")].find(b => b.textContent.startsWith("check ")).click()`, nil)
+	p.Await(`/^check .* of down is down/.test(document.querySelector("#story .verdict")?.textContent)`)
+	if err := lacks(p.Text(`document.getElementById("story").innerText`), []string{"service is down"}); err != nil {
+		t.Errorf("what happened to the check is not told: %v", err)
+	}
+	p.Eval(`document.getElementById("story").close()`, nil)
+
 	// The time line goes on by itself, and so do the rows.
 	explained(p, "up")
 	p.Eval(`[...document.querySelectorAll("#story button")].find(b => b.textContent === "Take down").click()`, nil)
