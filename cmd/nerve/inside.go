@@ -110,15 +110,16 @@ func serviceOf(s *nerve.Status) inside.Service {
 	if s.Held != nil {
 		note("%s holds the decision back", s.Held.By)
 	}
-	for _, c := range s.Checks {
-		k := inside.Backend{Address: "check " + c.Check, State: stateWord(c.State)}
+	checks, registries := checkNames(s), registryNames(s)
+	for i, c := range s.Checks {
+		k := inside.Backend{Address: "check " + checks[i], State: stateWord(c.State)}
 		if c.State != nerve.Up {
 			k.Why = c.Result
 		}
 		row.Backends = append(row.Backends, k)
 	}
-	for _, r := range s.Reporters {
-		k := inside.Backend{Address: "registry " + r.Reporter, State: inside.Live}
+	for i, r := range s.Reporters {
+		k := inside.Backend{Address: "registry " + registries[i], State: inside.Live}
 		if !r.Current {
 			k.State, k.Why = inside.Waiting, "it does not hold yet what is wanted"
 		}
@@ -177,11 +178,12 @@ func storyOf(s *nerve.Status, where string) (*inside.Story, error) {
 			story.Steps = append(story.Steps, inside.Step{Step: name, OK: ok, Says: fmt.Sprintf(format, args...)})
 		}
 	}
-	for _, c := range s.Checks {
-		step("check", "check "+c.Check, c.State == nerve.Up, "%s is %s since %s: %s (%.0f ms, %.1f s ago)", c.Check, c.State, c.Since.Format(time.DateTime), c.Result, c.Took, c.Age)
+	checks, registries := checkNames(s), registryNames(s)
+	for i, c := range s.Checks {
+		step("check", "check "+checks[i], c.State == nerve.Up, "%s is %s since %s: %s (%.0f ms, %.1f s ago)", c.Check, c.State, c.Since.Format(time.DateTime), c.Result, c.Took, c.Age)
 	}
 	step("decision", "", s.Registered, "%s since %s %s", s.State, s.Since.Format(time.DateTime), s.Reason)
-	for _, r := range s.Reporters {
+	for i, r := range s.Reporters {
 		says := "holds what is wanted"
 		if !r.Current {
 			says = "does not hold yet what is wanted"
@@ -189,7 +191,7 @@ func storyOf(s *nerve.Status, where string) (*inside.Story, error) {
 		if r.Err != "" {
 			says = "cannot be told since " + r.Since.Format(time.DateTime) + ": " + r.Err
 		}
-		step("registry", "registry "+r.Reporter, r.Current, "%s %s", r.Reporter, says)
+		step("registry", "registry "+registries[i], r.Current, "%s %s", r.Reporter, says)
 	}
 	if where != "" {
 		if story.Service.Backends = only(story.Service.Backends, where); len(story.Service.Backends) == 0 {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -40,9 +41,9 @@ func (w *window) metrics(ctx context.Context, e *telemetry.Exposition) {
 	checks := func(name, help string, value func(*nerve.CheckStatus) float64) {
 		e.Metric(name, "gauge", help)
 		for i := range list {
+			names := checkNames(&list[i])
 			for k := range list[i].Checks {
-				c := &list[i].Checks[k]
-				e.Sample(value(c), "service", list[i].Service, "check", c.Check)
+				e.Sample(value(&list[i].Checks[k]), "service", list[i].Service, "check", names[k])
 			}
 		}
 	}
@@ -51,18 +52,49 @@ func (w *window) metrics(ctx context.Context, e *telemetry.Exposition) {
 	checks("smartstack_check_duration_seconds", "How long the check's newest call took, in seconds.", func(c *nerve.CheckStatus) float64 { return c.Took / 1000 })
 	e.Metric("smartstack_registry_current", "gauge", "1 while the registry holds what is wanted.")
 	for i := range list {
-		for _, r := range list[i].Reporters {
-			e.Sample(oneIf(r.Current), "service", list[i].Service, "registry", r.Reporter)
+		names := registryNames(&list[i])
+		for k, r := range list[i].Reporters {
+			e.Sample(oneIf(r.Current), "service", list[i].Service, "registry", names[k])
 		}
 	}
 	e.Metric("smartstack_registry_failing_seconds", "gauge", "How long the registry cannot be told, in seconds; 0 while it can.")
 	for i := range list {
-		for _, r := range list[i].Reporters {
+		names := registryNames(&list[i])
+		for k, r := range list[i].Reporters {
 			failing := 0.0
 			if r.Err != "" {
 				failing = now.Sub(r.Since).Seconds()
 			}
-			e.Sample(failing, "service", list[i].Service, "registry", r.Reporter)
+			e.Sample(failing, "service", list[i].Service, "registry", names[k])
 		}
 	}
+}
+
+// checkNames are the names of a service's checks, which need not be different:
+// the second of a name gets #2 behind it, for a series and a line of its own.
+func checkNames(s *nerve.Status) []string {
+	names := make([]string, len(s.Checks))
+	for i := range s.Checks {
+		names[i] = s.Checks[i].Check
+	}
+	return numbered(names)
+}
+
+// registryNames are those of a service's registries.
+func registryNames(s *nerve.Status) []string {
+	names := make([]string, len(s.Reporters))
+	for i := range s.Reporters {
+		names[i] = s.Reporters[i].Reporter
+	}
+	return numbered(names)
+}
+
+func numbered(names []string) []string {
+	seen := map[string]int{}
+	for i, name := range names {
+		if seen[name]++; seen[name] > 1 {
+			names[i] = fmt.Sprintf("%s#%d", name, seen[name])
+		}
+	}
+	return names
 }

@@ -21,9 +21,9 @@ import (
 
 const monitoring = "../../docs/monitoring"
 
-// prometheus runs a real one that scrapes synapse and loads our rules, and
-// returns its address.
-func prometheus(s *stage) string {
+// prometheus runs a real one that scrapes synapse and nerve and loads our rules,
+// and returns its address.
+func prometheus(s *stage, n *sidecar) string {
 	path, err := exec.LookPath("prometheus")
 	if err != nil {
 		servers.Missing(s.T, "prometheus")
@@ -33,7 +33,8 @@ func prometheus(s *stage) string {
 		s.Fatal(err)
 	}
 	config := fmt.Sprintf("global: {scrape_interval: 1s, evaluation_interval: 1s}\nrule_files: [%q]\nscrape_configs:\n"+
-		"- {job_name: synapse, static_configs: [{targets: [%q]}]}\n- {job_name: haproxy, metrics_path: /metrics/haproxy, static_configs: [{targets: [%q]}]}\n", rules, s.page, s.page)
+		"- {job_name: nerve, authorization: {credentials: %q}, static_configs: [{targets: [%q]}]}\n"+
+		"- {job_name: synapse, static_configs: [{targets: [%q]}]}\n- {job_name: haproxy, metrics_path: /metrics/haproxy, static_configs: [{targets: [%q]}]}\n", rules, token, n.page, s.page, s.page)
 	if err := os.WriteFile(s.path("prometheus.yaml"), []byte(config), 0o644); err != nil {
 		s.Fatal(err)
 	}
@@ -82,7 +83,11 @@ func query(s *stage, address, path string) (data struct {
 func TestARealPrometheusScrapesAlertsAndDraws(t *testing.T) {
 	s := newStage(t)
 	s.prepare()
-	address := prometheus(s)
+	n := newSidecar(t)
+	if code, out := ask(t, nerve, "down", "up", "--socket", n.path("s.sock")); code != 0 {
+		t.Fatalf("code %d\n%s", code, out)
+	}
+	address := prometheus(s, n)
 	servers.Eventually(t, func() error {
 		d, err := query(s, address, "targets?state=active")
 		if err != nil {
@@ -96,8 +101,8 @@ func TestARealPrometheusScrapesAlertsAndDraws(t *testing.T) {
 				return errors.New(target.LastError)
 			}
 		}
-		if up != 2 {
-			return fmt.Errorf("%d of 2 targets are up", up)
+		if up != 3 {
+			return fmt.Errorf("%d of 3 targets are up", up)
 		}
 		return nil
 	})
@@ -115,7 +120,7 @@ func TestARealPrometheusScrapesAlertsAndDraws(t *testing.T) {
 				states[r.Name] = r.State
 			}
 		}
-		for _, want := range []string{"SynapseNoBackends", "SynapseRefused", "SynapseRejectedEntries"} {
+		for _, want := range []string{"SynapseNoBackends", "SynapseRefused", "SynapseRejectedEntries", "NerveServiceDown", "NerveOrderForgotten"} {
 			if states[want] == "inactive" || states[want] == "" {
 				return fmt.Errorf("%s does not notice the prepared fault: %q of %d rules", want, states[want], n)
 			}
@@ -127,9 +132,14 @@ func TestARealPrometheusScrapesAlertsAndDraws(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, expr := range expressions(t, text) {
-		if _, err := query(s, address, "query?query="+url.QueryEscape(expr)); err != nil {
-			t.Errorf("%s: %v", expr, err)
-		}
+		servers.Eventually(t, func() error { // rates need two scrapes
+			d, err := query(s, address, "query?query="+url.QueryEscape(expr))
+			faultless := strings.Contains(expr, "smartstack_haproxy_fault") // there is a series while something is broken
+			if err == nil && len(d.Result) == 0 && !faultless {
+				err = fmt.Errorf("%s gives no data", expr)
+			}
+			return err
+		})
 	}
 	known := documented(t)
 	rules, _ := os.ReadFile(monitoring + "/alerts.yaml")
@@ -138,10 +148,10 @@ func TestARealPrometheusScrapesAlertsAndDraws(t *testing.T) {
 			t.Errorf("%s is used, and docs/observe.md does not have it", name)
 		}
 	}
-	for _, path := range []string{"/metrics", "/metrics/haproxy"} {
-		for _, name := range exposed(t, s, path) {
-			if !known[name] {
-				t.Errorf("%s is exposed, and docs/observe.md does not have it", name)
+	for _, text := range []string{get(t, s.page, "/metrics", ""), get(t, s.page, "/metrics/haproxy", ""), get(t, n.page, "/metrics", token)} {
+		for _, m := range regexp.MustCompile(`(?m)^# TYPE (\S+) `).FindAllStringSubmatch(text, -1) {
+			if !known[m[1]] {
+				t.Errorf("%s is exposed, and docs/observe.md does not have it", m[1])
 			}
 		}
 	}
@@ -180,28 +190,4 @@ func documented(t *testing.T) map[string]bool {
 		known[string(m[1])] = true
 	}
 	return known
-}
-
-// exposed are the names that synapse exposes.
-func exposed(t *testing.T, s *stage, path string) []string {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.page+path, http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	res, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, m := range regexp.MustCompile(`(?m)^# TYPE (\S+) `).FindAllSubmatch(text, -1) {
-		names = append(names, string(m[1]))
-	}
-	return names
 }
