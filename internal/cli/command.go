@@ -97,6 +97,8 @@ type dispatch struct {
 	socket  func(string) (string, error)
 	call    Call
 	path    string // of the socket; empty = to be found
+	url     string // of the port; empty = the socket is asked
+	token   string // the token's file, for url
 }
 
 func (d *dispatch) run(ctx context.Context, args []string, getenv func(string) (string, bool)) int {
@@ -104,6 +106,8 @@ func (d *dispatch) run(ctx context.Context, args []string, getenv func(string) (
 	prefix := strings.ToUpper(d.p.Name)
 	d.call.Config, _ = getenv(prefix + "_CONFIG")
 	d.path, _ = getenv(prefix + "_SOCKET")
+	d.url, _ = getenv(prefix + "_URL")
+	d.token, _ = getenv(prefix + "_TOKEN_FILE")
 	err := d.parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -141,6 +145,8 @@ func (d *dispatch) flags() *flag.FlagSet {
 	f.BoolVar(&d.call.JSON, "json", false, "print JSON")
 	if !d.command.Offline {
 		f.StringVar(&d.path, "socket", d.path, "ask the program behind the socket at `PATH`")
+		f.StringVar(&d.url, "url", d.url, "ask the program behind the port at `URL`, such as http://127.0.0.1:3213, instead of its socket")
+		f.StringVar(&d.token, "token-file", d.token, "`FILE` with the token for --url")
 	}
 	for _, name := range []string{"c", "config"} {
 		f.StringVar(&d.call.Config, name, d.call.Config, "find the socket in the configuration `FILE`")
@@ -154,6 +160,13 @@ func (d *dispatch) flags() *flag.FlagSet {
 // parse takes flags before, between and behind the arguments.
 func (d *dispatch) parse(args []string) error {
 	f := d.flags()
+	defer func() {
+		given := map[string]bool{}
+		f.Visit(func(one *flag.Flag) { given[one.Name] = true })
+		if given["socket"] && !given["url"] {
+			d.url = "" // of the environment
+		}
+	}()
 	for {
 		if err := f.Parse(args); err != nil {
 			return err
@@ -172,6 +185,14 @@ func (d *dispatch) parse(args []string) error {
 }
 
 func (d *dispatch) connect() error {
+	if d.url != "" {
+		client, err := control.NewPortClient(d.url, d.token)
+		if err != nil {
+			return fmt.Errorf("--url %s: %w", withoutLogin(d.url), err)
+		}
+		d.call.Client = client
+		return nil
+	}
 	if d.path == "" && d.call.Config != "" && d.socket != nil {
 		path, err := d.socket(d.call.Config)
 		if err != nil {
@@ -180,13 +201,21 @@ func (d *dispatch) connect() error {
 		d.path = path
 	}
 	if d.path == control.NoSocket {
-		return errors.New("control.socket is none, so the program answers nobody")
+		return errors.New("control.socket is none: ask the port with --url http://ADDRESS and --token-file FILE")
 	}
 	if d.path == "" {
 		d.path = control.DefaultSocket(d.p.Name)
 	}
 	d.call.Client = control.NewClient(d.path)
 	return nil
+}
+
+// withoutLogin keeps what should not have been typed out of the answer.
+func withoutLogin(url string) string {
+	if at := strings.LastIndexByte(url, '@'); at >= 0 {
+		return "…" + url[at:]
+	}
+	return url
 }
 
 func (d *dispatch) usage() string {

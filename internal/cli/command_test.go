@@ -26,9 +26,14 @@ func TestDispatch(t *testing.T) {
 	server := control.New("test", slog.New(slog.DiscardHandler))
 	t.Cleanup(server.Close)
 	server.Handle("GET /hello", control.Read, control.JSON(func(*http.Request) (any, error) { return "hello", nil }))
-	if err := server.Configure(control.Options{Socket: path}); err != nil {
+	token := filepath.Join(dir, "token")
+	if err := os.WriteFile(token, []byte("opensesame\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := server.Configure(control.Options{Socket: path, Listen: "127.0.0.1:0", TokenFile: token}); err != nil {
+		t.Fatal(err)
+	}
+	port := "http://" + server.Addr().String()
 	socket := func(config string) (string, error) {
 		switch config {
 		case "good":
@@ -71,8 +76,15 @@ func TestDispatch(t *testing.T) {
 		{args: "ask -c good -- --shout", ok: true, out: "hello --shout"},
 		{args: "ask --json", env: map[string]string{"TEST_SOCKET": path}, ok: true, out: "\"hello\"\n"},
 		{args: "ask", env: map[string]string{"TEST_CONFIG": "good"}, ok: true, out: "hello"},
+		{args: "ask --url " + port + " --token-file " + token, ok: true, out: "hello"},
+		{args: "ask", env: map[string]string{"TEST_URL": port + "/", "TEST_TOKEN_FILE": token}, ok: true, out: "hello"},
+		{args: "ask --socket " + path, env: map[string]string{"TEST_URL": "http://127.0.0.1:9"}, ok: true, out: "hello"},
+		{args: "ask --url " + port, ok: true, code: ExitNo, errs: "needs the token"},
+		{args: "ask --url " + port + " --token-file " + token + "x", ok: true, code: ExitNo, errs: "no such file"},
+		{args: "ask --url http://u:secret@127.0.0.1:1", ok: true, code: ExitUsage, errs: "--url …@127.0.0.1:1: want the URL"},
+		{args: "ask --url http://127.0.0.1:9", ok: true, code: ExitUnreachable, errs: "cannot be reached"},
 		{args: "ask -c bad", ok: true, code: ExitUsage, errs: "give --socket"},
-		{args: "ask -c off", ok: true, code: ExitUsage, errs: "answers nobody"},
+		{args: "ask -c off", ok: true, code: ExitUsage, errs: "ask the port with --url"},
 		{args: "ask --socket " + path + "x", ok: true, code: ExitUnreachable, errs: "cannot be reached"},
 		{args: "ask a b c", ok: true, code: ExitUsage, errs: `unexpected argument "c"`},
 		{args: "ask --what", ok: true, code: ExitUsage, errs: "-what"},

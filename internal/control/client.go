@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -25,22 +26,39 @@ const (
 // ErrUnreachable is wrapped by the error of a call that no program answered.
 var ErrUnreachable = errors.New("cannot be reached")
 
-// Client talks to the program behind one socket. It may be used by several
-// goroutines.
+// Client talks to one program, behind its socket or its port. It may be used by
+// several goroutines.
 type Client struct {
-	path string
-	http *http.Client
+	path      string // for people: the socket, or the port's URL
+	base      string
+	tokenFile string // empty = none
+	http      *http.Client
 }
 
 // NewClient returns a client for the socket at path. It connects when used.
 func NewClient(path string) *Client {
 	var d net.Dialer
-	return &Client{path: path, http: &http.Client{Transport: &http.Transport{
+	return &Client{path: path, base: "http://localhost", http: &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return d.DialContext(ctx, "unix", path)
 		},
 		DisableKeepAlives: true, // nothing is left to close after a call
 	}}}
+}
+
+// NewPortClient returns a client for the port at a URL such as
+// http://127.0.0.1:3213, which bears the token in a file, unless that is empty.
+// The file is read at each call.
+func NewPortClient(base, tokenFile string) (*Client, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" {
+		return nil, errors.New("want the URL of a port, such as http://127.0.0.1:3213, without a login: a token comes from a file")
+	}
+	return &Client{path: u.String(), base: strings.TrimSuffix(u.String(), "/"), tokenFile: tokenFile, http: &http.Client{
+		Transport: &http.Transport{DisableKeepAlives: true},
+		// Nobody else is told the token.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
 }
 
 // Get asks for path, such as /status, and decodes the answer into into, unless
@@ -82,19 +100,26 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte, int
 
 // send returns a successful answer, whose body the caller closes.
 func (c *Client) send(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	if c.tokenFile != "" {
+		token, err := readToken(c.tokenFile)
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
 	res, err := c.http.Do(req)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.DeadlineExceeded) {
 			return nil, cause
 		}
-		return nil, fmt.Errorf("the program behind %s %w: is it running, does it have this control.socket, and may you open it? %w", c.path, ErrUnreachable, err)
+		return nil, fmt.Errorf("the program behind %s %w: is it running, does it have this control.socket or control.listen, and may you open it? %w", c.path, ErrUnreachable, err)
 	}
 	if res.StatusCode < 300 {
 		return res, nil

@@ -147,7 +147,7 @@ func isJSON(r *http.Request) bool {
 func readToken(path string) (string, error) {
 	text, err := secret.Read(path)
 	if err != nil {
-		return "", fmt.Errorf("control.token_file: %w", err)
+		return "", fmt.Errorf("the token's file: %w", err)
 	}
 	return strings.TrimSpace(text), nil
 }
