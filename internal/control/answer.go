@@ -100,12 +100,26 @@ func fail(w http.ResponseWriter, err error) {
 }
 
 func write(w http.ResponseWriter, status int, v any) {
-	data, err := json.Marshal(v)
-	if err != nil {
+	// The encoder hands over its own buffer, once, when all of v is in it: an
+	// answer of megabytes is not copied.
+	out := &answer{to: w, status: status}
+	if err := json.NewEncoder(out).Encode(v); err != nil && !out.begun {
 		http.Error(w, `{"error":"the answer cannot be written as JSON"}`, http.StatusInternalServerError)
-		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = w.Write(append(data, '\n')) // a client that went away misses its answer
+}
+
+// answer begins when there is something to write.
+type answer struct {
+	to     http.ResponseWriter
+	status int
+	begun  bool
+}
+
+func (a *answer) Write(data []byte) (int, error) {
+	if !a.begun {
+		a.begun = true
+		a.to.Header().Set("Content-Type", "application/json")
+		a.to.WriteHeader(a.status)
+	}
+	return a.to.Write(data) // a client that went away misses it
 }

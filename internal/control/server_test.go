@@ -38,6 +38,7 @@ func serve(t *testing.T, o Options) *Server {
 		var order struct{ Reason string }
 		return nil, Decode(r, &order)
 	}))
+	s.Handle("GET /bad", Open, JSON(func(*http.Request) (any, error) { return map[string]any{"x": func() {}}, nil }))
 	s.Handle("GET /fault", Open, JSON(func(*http.Request) (any, error) { return nil, errors.New("it broke") }))
 	s.Handle("GET /stream", Read, s.Stream(func(ctx context.Context, after uint64) ([]Event, error) {
 		if after < 3 {
@@ -68,7 +69,7 @@ func TestTheSocketIsForItsOwnerAndAnswersItsClient(t *testing.T) {
 		t.Error(err)
 	}
 	var e *Error
-	for path, want := range map[string]int{"/fault": 500, "/none": 404} {
+	for path, want := range map[string]int{"/fault": 500, "/bad": 500, "/none": 404} {
 		if err := c.Get(t.Context(), path, nil); !errors.As(err, &e) || e.Status != want {
 			t.Errorf("%s: %v", path, err)
 		}

@@ -52,6 +52,15 @@ type Board struct {
 	Services []Service `json:"services"`
 }
 
+// shorten leaves the servers out; b was not handed out yet.
+func (b *Board) shorten() {
+	for i := range b.Services {
+		for k := range b.Services[i].Backends {
+			b.Services[i].Backends[k].Server = nil
+		}
+	}
+}
+
 // Link leads to another page.
 type Link struct {
 	Text string `json:"text"`

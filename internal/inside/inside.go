@@ -65,6 +65,10 @@ func Register(server *control.Server, p Program) {
 	servePage(server, p)
 }
 
+// short as the value of backends asks for them without HAProxy's servers: half as
+// much, and all that the page's table shows.
+const short = "short"
+
 // status answers with the board; with every backend it may be large.
 func status(server *control.Server, p Program) http.Handler {
 	board := func(full bool) http.Handler {
@@ -73,17 +77,20 @@ func status(server *control.Server, p Program) http.Handler {
 			if err != nil {
 				return nil, err
 			}
+			if r.URL.Query().Get("backends") == short {
+				b.shorten()
+			}
 			b.Seq = p.Log.Journal.Newest()
 			return b, nil
 		})
 	}
-	short, full := board(false), server.Big(board(true))
+	brief, full := board(false), server.Big(board(true))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Has("backends") {
 			full.ServeHTTP(w, r)
 			return
 		}
-		short.ServeHTTP(w, r)
+		brief.ServeHTTP(w, r)
 	})
 }
 

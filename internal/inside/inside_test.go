@@ -31,7 +31,7 @@ func open(t *testing.T, change func(*Program)) (*control.Client, *telemetry.Log)
 		Board: func(_ context.Context, full bool) (*Board, error) {
 			b := &Board{Version: Version, Program: "nerve", Problems: []string{}, Services: []Service{{Name: "web"}}}
 			if full {
-				b.Services[0].Backends = []Backend{{Address: "a"}}
+				b.Services[0].Backends = []Backend{{Address: "a", Server: &Server{Name: "s"}}}
 			}
 			return b, nil
 		},
@@ -64,6 +64,13 @@ func TestStatusExplainAndEvents(t *testing.T) {
 	log.Logger.Warn("changed", "service", "db", "added", "10.0.0.2:80")
 	var b Board
 	if err := c.Get(t.Context(), "/status?backends", &b); err != nil || b.Seq != log.Journal.Newest() || len(b.Services[0].Backends) != 1 {
+		t.Errorf("%+v, %v", b, err)
+	}
+	if b.Services[0].Backends[0].Server == nil {
+		t.Error("a full answer lacks the server")
+	}
+	b = Board{}
+	if err := c.Get(t.Context(), "/status?backends=short", &b); err != nil || len(b.Services[0].Backends) != 1 || b.Services[0].Backends[0].Server != nil {
 		t.Errorf("%+v, %v", b, err)
 	}
 	var s Story

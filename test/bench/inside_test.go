@@ -90,7 +90,10 @@ func (l *look) watch(ctx context.Context) (end func()) {
 				return
 			case <-tick.C:
 				l.ask("/metrics")
+				l.ask("/metrics/haproxy")
 				l.ask("/status")
+				l.ask("/status?backends=short") // as the page does, when something happens all the time
+				l.ask("/explain?service=s500")
 			}
 		}
 	}()
