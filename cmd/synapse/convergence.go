@@ -9,7 +9,9 @@ import (
 )
 
 // convergence measures the hops of a change: from nerve's decision to the
-// source's word, from there to the hand-over, and to its being in force.
+// source's word, from that word to the hand-over, and from that word to its
+// being in force. The word is said when the source has read what changed, so
+// that the reading belongs to the first hop.
 type convergence struct{ decided, handed, applied *telemetry.Histogram }
 
 func newConvergence() convergence {
@@ -21,7 +23,7 @@ func newConvergence() convergence {
 var hopBounds = [...]float64{.001, .002, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 
 func (c *convergence) metrics(e *telemetry.Exposition) {
-	e.Metric("smartstack_convergence_seconds", "histogram", "Time from nerve's decision to the source's word (decided), from there to the hand-over to HAProxy's output (handed), and to its being in force in HAProxy (applied), in seconds.")
+	e.Metric("smartstack_convergence_seconds", "histogram", "Time from nerve's decision to the source's word, when the change was read (decided); from that word to the hand-over to HAProxy's output (handed); and from that word, the hand-over included, to its being in force in HAProxy (applied), in seconds.")
 	e.Histogram(c.decided, "hop", "decided")
 	e.Histogram(c.handed, "hop", "handed")
 	e.Histogram(c.applied, "hop", "applied")

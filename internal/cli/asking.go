@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"smartstack/internal/control"
 	"smartstack/internal/inside"
@@ -116,10 +117,12 @@ func PrintEvent(c *Call, e *telemetry.Event) {
 	fmt.Fprintf(c.Stdout, "%s %-5s %s\n", e.Time.Local().Format(time.DateTime), strings.ToUpper(e.Level), Plain(name+e.Message+b.String()+times))
 }
 
-// Plain makes a text from a registry harmless for a terminal.
+// Plain makes a text from a registry harmless for a terminal and for a table:
+// without control characters, tabs and line ends, and without what makes a
+// terminal show text in another order than it has.
 func Plain(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' {
 			return '?'
 		}
 		return r

@@ -50,3 +50,9 @@ func TestBegin(t *testing.T) {
 		})
 	}
 }
+
+func TestPlain(t *testing.T) {
+	if got := Plain("a\x1b[31m\tb\n\u009b\u202eü\u2066\u2028 ok"); got != "a?[31m?b???ü?? ok" {
+		t.Errorf("%q", got)
+	}
+}

@@ -39,6 +39,7 @@ type place struct {
 	options atomic.Pointer[Options]
 	port    bool // not the socket
 	rate    *bucket
+	probes  *bucket // for those who ask about health: others cannot use theirs up
 	wrong   *bucket // wrong tokens: guessing is slow
 }
 
@@ -54,7 +55,11 @@ func (p *place) guard(next http.Handler) http.Handler {
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		if !p.rate.take(time.Now()) {
+		rate := p.rate
+		if r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
+			rate = p.probes
+		}
+		if !rate.take(time.Now()) {
 			h.Set("Retry-After", "1")
 			fail(w, Failure(http.StatusTooManyRequests, "more than %d requests per second: try again in a second", perSecond))
 			return

@@ -125,7 +125,7 @@ func take(list *[]*listener, key string) *listener {
 }
 
 func (s *Server) serve(f *opened, l net.Listener) {
-	p := &place{port: f.port, rate: newBucket(perSecond, burst), wrong: newBucket(1, 10)}
+	p := &place{port: f.port, rate: newBucket(perSecond, burst), probes: newBucket(perSecond, burst), wrong: newBucket(1, 10)}
 	p.options.Store(&s.options)
 	server := &http.Server{
 		Handler: p.guard(s.routes), ReadHeaderTimeout: headerLimit, ReadTimeout: handlerLimit,

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -273,6 +274,23 @@ func TestWrongTokensAndFloodsAreSlowedDown(t *testing.T) {
 	}
 	if got, _ := ask(t, s, "GET", "/read", func(r *http.Request) { r.Header.Set("Authorization", "Bearer sesame") }); got != 200 {
 		t.Errorf("the right token is refused because others guess: %d", got)
+	}
+}
+
+// A flood must not make a supervisor believe that the program is dead.
+func TestAFloodLeavesHealthAlone(t *testing.T) {
+	p := &place{rate: newBucket(0, 1), probes: newBucket(0, 1)}
+	p.options.Store(&Options{})
+	served := p.guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for _, c := range []struct {
+		path string
+		want int
+	}{{"/status", 200}, {"/status", 429}, {"/metrics", 429}, {"/healthz", 200}, {"/readyz", 429}} {
+		answer := httptest.NewRecorder()
+		served.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, c.path, http.NoBody))
+		if answer.Code != c.want {
+			t.Errorf("%s: %d, want %d", c.path, answer.Code, c.want)
+		}
 	}
 }
 
