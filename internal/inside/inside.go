@@ -127,6 +127,7 @@ func (p *Program) events(r *http.Request) (any, error) {
 
 // Matching returns the events of a service, or of one address in it.
 func Matching(events []telemetry.Event, service, address string) []telemetry.Event {
+	address = escaped(address)
 	list := []telemetry.Event{}
 	for _, e := range events {
 		if Concerns(&e, service) && (address == "" || mentions(string(e.Fields), address)) {
@@ -149,7 +150,7 @@ func partName(part string) string {
 // Concerns tells whether an event is about a service, or about several of which
 // it is one.
 func Concerns(e *telemetry.Event, service string) bool {
-	if e.Service != "" || !strings.Contains(string(e.Fields), service) {
+	if e.Service != "" || !strings.Contains(string(e.Fields), escaped(service)) {
 		return e.Service == service
 	}
 	var fields struct {
@@ -157,6 +158,12 @@ func Concerns(e *telemetry.Event, service string) bool {
 	}
 	_ = json.Unmarshal(e.Fields, &fields) // without any, or with another kind: none
 	return slices.Contains(strings.Split(fields.Services, ", "), service)
+}
+
+// escaped is a text as it stands in an event's fields.
+func escaped(s string) string {
+	text, _ := json.Marshal(s) // a string cannot fail
+	return string(text[1 : len(text)-1])
 }
 
 // mentions tells whether an address is in a text, and not only as a part of a

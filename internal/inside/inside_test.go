@@ -161,6 +161,14 @@ func TestEventsOfOneServiceAndOneAddress(t *testing.T) {
 	log.Logger.Info("changed HAProxy", "services", "db, web", "steps", "add web/w_10.0.0.1:80, drain db/d_10.0.0.9:80")
 	log.Logger.Info("changed HAProxy", "services", "db, website", "steps", "add db/w_10.0.0.1:80")
 	log.Logger.Info("web is not named as a service", "path", "/web")
+	log.Logger.Warn("is down", "service", "<b>", "check", "<b> tcp-127.0.0.1:9")
+	log.Logger.Info("reloaded", "services", "a, <b>")
+	if got := Matching(log.Journal.Since(0), "<b>", "<b> tcp-127.0.0.1:9"); len(got) != 1 {
+		t.Errorf("%+v", got)
+	}
+	if got := Matching(log.Journal.Since(0), "<b>", ""); len(got) != 2 {
+		t.Errorf("%+v", got)
+	}
 	events := log.Journal.Since(0)
 	for address, want := range map[string]int{"": 2, "10.0.0.1:80": 2, "10.0.0.2:80": 1, "10.0.0.1:8": 0, "0.0.0.1:80": 0, "10.0.0.9:80": 1} {
 		if got := Matching(events, "web", address); len(got) != want {
