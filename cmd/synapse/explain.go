@@ -236,6 +236,8 @@ func (t *teller) absent() {
 		t.step("source", false, "the source does not list %s, unless it is one of the entries that cannot be used: %s", t.where, rejected(t.look))
 	case len(t.past) > 0:
 		t.step("source", false, "the source does not list %s any longer, it was withdrawn: it %s", t.where, tale(t.past))
+	case strings.HasPrefix(t.story.Service.Source, "multi"):
+		t.step("source", false, "the sources do not list %s: it has not registered, was withdrawn, or is left out by the label_filters of one of the sources or by their resolver (synapse check-sources %s shows what each source finds)", t.where, t.look.Name)
 	default:
 		t.step("source", false, "the source does not list %s: it has not registered, or was withdrawn (the events below show when, if it was not long ago)", t.where)
 	}

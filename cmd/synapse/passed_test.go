@@ -9,6 +9,18 @@ import (
 	"smartstack/internal/synapse"
 )
 
+// What a source of several leaves out does not reach the hub, so that the story
+// must not claim that nobody registered it.
+func TestAnAbsentOneOfSeveralSourcesMayBeFiltered(t *testing.T) {
+	look := synapse.Look{Name: "web", Spoken: true, Origin: service.Discovered}
+	v := &view{}
+	story := &inside.Story{Service: v.service(&look, "multi union(a: base; b: base)", true)}
+	(&teller{view: v, look: &look, story: story, where: "10.0.0.1:80"}).tell()
+	if !strings.Contains(story.Verdict, "label_filters of one of the sources") || !strings.Contains(story.Verdict, "check-sources web") {
+		t.Error(story.Verdict)
+	}
+}
+
 func TestABackendTellsWhatItPassed(t *testing.T) {
 	inner := service.Backend{Host: "10.0.0.1", Port: 80}
 	look := synapse.Look{
