@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// lacks are the system's words for what there is no more of: file descriptors,
-// memory, and ports of our own to call from.
-var lacks = [...]syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS, syscall.EADDRNOTAVAIL}
+// lacks are the system's words for what there is no more of: file descriptors
+// and memory.
+var lacks = [...]syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS}
 
 // OutOfMeans tells whether a Check has failed for want of something on our
 // side. That says nothing about its target, and would take out all services at
@@ -31,6 +31,12 @@ func OutOfMeans(err error) bool {
 				return true
 			}
 		}
+	}
+	// No port of ours is left to call from; for IPv6 this word means, too, that the
+	// host has none.
+	if op, ok := errors.AsType[*net.OpError](err); ok && errors.Is(op.Err, syscall.EADDRNOTAVAIL) {
+		to, ok := op.Addr.(*net.TCPAddr)
+		return ok && to.IP.To4() != nil
 	}
 	// Elsewhere this word is the target's: its backlog is full.
 	p, ok := errors.AsType[*fs.PathError](err)

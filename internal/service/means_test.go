@@ -23,6 +23,10 @@ func TestOutOfMeans(t *testing.T) {
 		}
 		return &net.OpError{Op: "dial", Net: "tcp", Err: err}
 	}
+	dial := func(ip string, errno syscall.Errno) error {
+		to := &net.TCPAddr{IP: net.ParseIP(ip), Port: 80}
+		return &net.OpError{Op: "dial", Net: "tcp", Addr: to, Err: os.NewSyscallError("connect", errno)}
+	}
 	fork := func(errno syscall.Errno) error { return &fs.PathError{Op: "fork/exec", Path: "/bin/true", Err: errno} }
 	for _, tc := range []struct {
 		err  error
@@ -32,7 +36,9 @@ func TestOutOfMeans(t *testing.T) {
 		{errors.New("too many open files"), false}, // the target's own words
 		{os.NewSyscallError("socket", syscall.EMFILE), true},
 		{os.NewSyscallError("pipe2", syscall.ENFILE), true},
-		{os.NewSyscallError("connect", syscall.EADDRNOTAVAIL), true},
+		{dial("10.0.0.1", syscall.EADDRNOTAVAIL), true},
+		{dial("::1", syscall.EADDRNOTAVAIL), false}, // the host has no IPv6
+		{dial("10.0.0.1", syscall.EHOSTUNREACH), false},
 		{os.NewSyscallError("connect", syscall.ECONNREFUSED), false},
 		{os.NewSyscallError("connect", syscall.EAGAIN), false},
 		{lookup(syscall.EMFILE), true},
