@@ -89,7 +89,10 @@ func (w *window) haproxyMetrics(rw http.ResponseWriter, r *http.Request) {
 	if s, err := w.now(); err == nil && s.asks() {
 		ctx, cancel := context.WithTimeout(r.Context(), 8*time.Second)
 		defer cancel()
-		s.haproxyMetrics(ctx, &e)
+		if err := s.haproxyMetrics(ctx, &e); err != nil {
+			http.Error(rw, err.Error(), http.StatusServiceUnavailable) // an empty answer would pass for a good one
+			return
+		}
 	}
 	rw.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	_, _ = rw.Write(e.Bytes()) // a scraper that went away misses it

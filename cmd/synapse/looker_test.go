@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -76,4 +79,23 @@ func TestManyWhoLookAskOnce(t *testing.T) {
 			t.Errorf("keeps %d answers that nobody will want", len(l.kept))
 		}
 	})
+}
+
+// An empty answer would pass for a HAProxy without servers.
+func TestMetricsOfAHAProxyThatCannotBeAskedNow(t *testing.T) {
+	output, err := haproxy.New(haproxy.Options{DoSocket: true, SocketFilePath: []string{t.TempDir() + "/none"}}, nil, haproxy.Deps{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &window{}
+	s := &scene{output: output, looker: newLooker()}
+	w.scene.Store(s)
+	s.looker.whole <- struct{}{} // somebody else asks, for ever
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	rw := httptest.NewRecorder()
+	w.haproxyMetrics(rw, httptest.NewRequestWithContext(ctx, http.MethodGet, "/metrics/haproxy", http.NoBody))
+	if rw.Code != http.StatusServiceUnavailable {
+		t.Errorf("%d: %s", rw.Code, rw.Body)
+	}
 }

@@ -82,10 +82,10 @@ func oneIf(b bool) float64 {
 }
 
 // haproxyMetrics are HAProxy's own figures, one series for each backend.
-func (s *scene) haproxyMetrics(ctx context.Context, e *telemetry.Exposition) {
+func (s *scene) haproxyMetrics(ctx context.Context, e *telemetry.Exposition) error {
 	all, err := s.looker.all(ctx, s.output)
 	if err != nil {
-		return // a scrape without them is what says so
+		return err
 	}
 	status := s.output.Status()
 	placed := status.Placed()
@@ -107,4 +107,5 @@ func (s *scene) haproxyMetrics(ctx context.Context, e *telemetry.Exposition) {
 			}
 		}
 	}
+	return nil
 }
