@@ -73,8 +73,9 @@ func TestFollowers(t *testing.T) {
 	s.synapse = servers.Program(t, "synapse", filepath.Join(bin, "synapse"), "-c", s.path("synapse.json"), "--log-format", "text")
 	servers.Eventually(t, func() error { return s.written(0) })
 
-	servers.Program(t, "haproxy-watcher", filepath.Join(bin, "haproxy-watcher"),
+	watcher := servers.Program(t, "haproxy-watcher", filepath.Join(bin, "haproxy-watcher"),
 		"--run-dir", s.path("run"), "--haproxy", servers.HAProxyBin(t), "--interval", "0", s.path("etc"))
+	t.Cleanup(watcher.Terminate) // a killed one leaves its HAProxy to serve on
 	servers.Eventually(t, s.loaded)
 	servers.Program(t, "published-watcher", "sh", "-c", publishedWatcher, "sh", s.path("etc"), s.path("shell"))
 	for n := 1; n <= updates(); n++ {
