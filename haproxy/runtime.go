@@ -206,8 +206,7 @@ func (r *Runtime) sync(ctx context.Context, p *process, want Model, loaded func(
 		}
 	}
 	if err == nil && fresh && res.Met[len(res.Met)-1].otherIDs {
-		// First it must be clear which file it has loaded: servers that need
-		// not change are not replaced for the sake of their ids.
+		// No server is replaced for its id before it is clear which file was loaded.
 		p.nextCompare, p.doubted = time.Time{}, true
 		return nil
 	}

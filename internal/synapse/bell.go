@@ -1,7 +1,7 @@
 package synapse
 
 import (
-	"sync"
+	"sync/atomic"
 
 	"smartstack/internal/mailbox"
 )
@@ -10,9 +10,7 @@ import (
 // at no others. ring may be called from any goroutine; take belongs to the Hub's.
 type bell struct {
 	wake chan struct{}
-
-	mu   sync.Mutex
-	rung []*feed
+	last atomic.Pointer[feed] // to ring, with those before it behind it
 }
 
 func newBell() *bell { return &bell{wake: mailbox.NewWake()} }
@@ -22,9 +20,10 @@ func (b *bell) ring(f *feed) {
 	if f.ringing.Swap(true) {
 		return // it will be looked at
 	}
-	b.mu.Lock()
-	b.rung = append(b.rung, f)
-	b.mu.Unlock()
+	for done := false; !done; {
+		f.before = b.last.Load()
+		done = b.last.CompareAndSwap(f.before, f)
+	}
 	select {
 	case b.wake <- struct{}{}:
 	default: // one unread wake-up is as good as two
@@ -34,12 +33,13 @@ func (b *bell) ring(f *feed) {
 // take returns the feeds that have rung since the last call, each once. Their
 // slots are to be looked at after it.
 func (b *bell) take() []*feed {
-	b.mu.Lock()
-	rung := b.rung
-	b.rung = nil
-	b.mu.Unlock()
-	for _, f := range rung {
-		f.ringing.Store(false)
+	var rung []*feed
+	for f := b.last.Swap(nil); f != nil; {
+		before := f.before
+		f.before = nil
+		f.ringing.Store(false) // from here on it may ring again
+		rung = append(rung, f)
+		f = before
 	}
 	return rung
 }

@@ -43,6 +43,7 @@ type feed struct {
 	health  *mailbox.Latest[health]
 	bell    *bell
 	ringing atomic.Bool // it is in the bell's list
+	before  *feed       // there; the bell's
 	actor   *supervise.Actor
 	runs    atomic.Uint64
 	spoke   atomic.Bool // something was said
