@@ -107,7 +107,7 @@ func benchmarkServices(b *testing.B, services int, reporter string) {
 	text.Reset()
 	log := slog.New(slog.DiscardHandler)
 	heapBefore, stackBefore := memory()
-	plan, err := readPlan(path, "", false, reporters.Deps{Stdout: io.Discard}, log)
+	plan, err := readPlan(path, false, reporters.Deps{Stdout: io.Discard}, log)
 	if err != nil {
 		b.Fatal(err)
 	}

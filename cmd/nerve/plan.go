@@ -82,15 +82,6 @@ func readInput(path string, strict bool, getenv func(string) (string, bool)) (*i
 	return in, nil
 }
 
-// readPlan is readInput and plan, with nothing known of the host.
-func readPlan(path, instance string, strict bool, deps reporters.Deps, log *slog.Logger) (*plan, error) {
-	in, err := readInput(path, strict, deps.Getenv)
-	if err != nil {
-		return nil, err
-	}
-	return in.plan(instance, knowledge{}, deps, log)
-}
-
 // plan builds the services. instance replaces the file's instance_id unless it
 // is empty. The error holds all faults.
 func (in *input) plan(instance string, known knowledge, deps reporters.Deps, log *slog.Logger) (*plan, error) {
@@ -199,11 +190,11 @@ func (p *planner) build(name string, o *serviceOptions, n *config.Node) {
 
 // registries is the canonical text of where the service is registered.
 func (o *serviceOptions) registries() string {
-	text := o.ReporterType + string(o.Rest.Canonical())
+	parts := []string{o.ReporterType + string(o.Rest.Canonical())}
 	for _, n := range o.Reporters {
-		text += "\x00" + string(n.Canonical())
+		parts = append(parts, string(n.Canonical()))
 	}
-	return text
+	return strings.Join(parts, "\x00")
 }
 
 // lacking names what of wants is not known.

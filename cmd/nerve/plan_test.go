@@ -29,7 +29,7 @@ func write(t *testing.T, name, text string) string {
 
 func read(t *testing.T, text string) (*plan, error) {
 	t.Helper()
-	return readPlan(write(t, "n.yaml", text), "", false, reporters.Deps{Stdout: io.Discard}, slog.New(slog.DiscardHandler))
+	return readPlan(write(t, "n.yaml", text), false, reporters.Deps{Stdout: io.Discard}, slog.New(slog.DiscardHandler))
 }
 
 func TestPlan(t *testing.T) {
@@ -180,7 +180,7 @@ func TestUnknownKeysWarnOrFail(t *testing.T) {
 		t.Errorf("warnings: %v", p.warnings)
 	}
 	path := write(t, "n.yaml", text)
-	if _, err := readPlan(path, "", true, reporters.Deps{}, slog.New(slog.DiscardHandler)); err == nil {
+	if _, err := readPlan(path, true, reporters.Deps{}, slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("--strict lets unknown options pass")
 	}
 }
@@ -238,4 +238,13 @@ func TestCommandLine(t *testing.T) {
 			}
 		})
 	}
+}
+
+// readPlan is readInput and plan, with nothing known of the host.
+func readPlan(path string, strict bool, deps reporters.Deps, log *slog.Logger) (*plan, error) {
+	in, err := readInput(path, strict, deps.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	return in.plan("", knowledge{}, deps, log)
 }

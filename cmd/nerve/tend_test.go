@@ -30,7 +30,7 @@ func TestSignOfLifeWithRareChecks(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		log := slog.New(slog.DiscardHandler)
-		plan, err := readPlan(config, "", false, reporters.Deps{}, log)
+		plan, err := readPlan(config, false, reporters.Deps{}, log)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -42,13 +42,13 @@ func multiText(many *config.Node, parts []string) string {
 }
 
 func sourceText(n *config.Node) string {
-	text := n.Get("method").Text()
+	parts := []string{n.Get("method").Text()}
 	for _, key := range telling {
 		if words := shownOption(n.Get(key)); words != "" {
-			text += " " + key + "=" + words
+			parts = append(parts, key+"="+words)
 		}
 	}
-	return text
+	return strings.Join(parts, " ")
 }
 
 // shownOption is an option's value, as far as it tells where to look.
