@@ -157,7 +157,7 @@ func TestRead(t *testing.T) {
 		"services: {web: {host: \"{{.USER}}\"}}":          `{"services":{"web":{"host":"{{.USER}}"}}}`, // ours
 		"services:\n  - port: {{.OTHER}}\n":               "!" + path + ":2: of Go templates only",
 		"services:\n  - port: {{ if .PORT }}1{{ end }}\n": "!" + path + ":2: of Go templates only",
-		"services: [": "!",
+		"services: [\n":                                   "!",
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
