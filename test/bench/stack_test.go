@@ -152,7 +152,12 @@ func (s *stack) awaitLoaded() {
 // states returns the servers of a service that HAProxy has.
 func (s *stack) states(svc int) []socket.ServerState {
 	s.b.Helper()
-	replies, err := s.client.Do(s.b.Context(), []string{fmt.Sprintf("show servers state s%03d", svc)})
+	ask := []string{fmt.Sprintf("show servers state s%03d", svc), "show info"}
+	replies, err := s.client.Do(s.b.Context(), ask)
+	if err == nil && strings.Contains(replies[1], "\nStopping: 1") {
+		_ = s.client.Close() // a newer process listens, and the old one answers on an open connection
+		replies, err = s.client.Do(s.b.Context(), ask)
+	}
 	if err != nil {
 		s.b.Fatal(err)
 	}
