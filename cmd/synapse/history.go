@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,7 +16,7 @@ import (
 // that it sees what the others see, and may be asked from any goroutine.
 type history struct {
 	mu       sync.Mutex
-	last     map[string]*service.Service
+	services []*service.Service   // of the last snapshot
 	passages map[string][]passage // by service, oldest first; none for those that never changed
 }
 
@@ -38,20 +39,36 @@ func (h *history) Name() string { return "history" }
 func (h *history) Apply(_ context.Context, s service.Snapshot) (time.Duration, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	now := make(map[string]*service.Service, len(s.Services))
-	for _, svc := range s.Services {
-		now[svc.Name] = svc
-		if old := h.last[svc.Name]; old != nil && old != svc {
-			h.note(svc.Name, old.Backends, svc.Backends, svc.Changed)
+	was := h.services
+	h.services = s.Services
+	same := slices.EqualFunc(was, s.Services, func(a, b *service.Service) bool { return a == b || a.Name == b.Name })
+	if !same {
+		was = h.arranged(was, s.Services)
+	}
+	for i, svc := range s.Services {
+		if was[i] != nil && was[i] != svc {
+			h.note(svc.Name, was[i].Backends, svc.Backends, svc.Changed)
 		}
 	}
-	for name := range h.passages {
-		if now[name] == nil { // no longer configured
-			delete(h.passages, name)
-		}
-	}
-	h.last = now
 	return 0, nil
+}
+
+// arranged returns what each service of now was, and forgets those that are no
+// longer configured.
+func (h *history) arranged(was, now []*service.Service) []*service.Service {
+	byName := make(map[string]*service.Service, len(was))
+	for _, svc := range was {
+		byName[svc.Name] = svc
+	}
+	list := make([]*service.Service, len(now))
+	for i, svc := range now {
+		list[i] = byName[svc.Name]
+		delete(byName, svc.Name)
+	}
+	for name := range byName {
+		delete(h.passages, name)
+	}
+	return list
 }
 
 func (h *history) note(name string, before, after service.Set, at time.Time) {
