@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -39,36 +39,26 @@ func (h *history) Name() string { return "history" }
 func (h *history) Apply(_ context.Context, s service.Snapshot) (time.Duration, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	was := h.services
+	was, same := service.Rematch(h.services, h.services, s.Services)
 	h.services = s.Services
-	same := slices.EqualFunc(was, s.Services, func(a, b *service.Service) bool { return a == b || a.Name == b.Name })
-	if !same {
-		was = h.arranged(was, s.Services)
-	}
 	for i, svc := range s.Services {
 		if was[i] != nil && was[i] != svc {
 			h.note(svc.Name, was[i].Backends, svc.Backends, svc.Changed)
 		}
 	}
+	if !same {
+		h.forgetOthers()
+	}
 	return 0, nil
 }
 
-// arranged returns what each service of now was, and forgets those that are no
-// longer configured.
-func (h *history) arranged(was, now []*service.Service) []*service.Service {
-	byName := make(map[string]*service.Service, len(was))
-	for _, svc := range was {
-		byName[svc.Name] = svc
+// forgetOthers forgets the services that are no longer configured.
+func (h *history) forgetOthers() {
+	named := make(map[string]bool, len(h.services))
+	for _, svc := range h.services {
+		named[svc.Name] = true
 	}
-	list := make([]*service.Service, len(now))
-	for i, svc := range now {
-		list[i] = byName[svc.Name]
-		delete(byName, svc.Name)
-	}
-	for name := range byName {
-		delete(h.passages, name)
-	}
-	return list
+	maps.DeleteFunc(h.passages, func(name string, _ []passage) bool { return !named[name] })
 }
 
 func (h *history) note(name string, before, after service.Set, at time.Time) {

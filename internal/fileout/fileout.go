@@ -15,7 +15,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -86,7 +85,8 @@ func (o *Output) Apply(_ context.Context, s service.Snapshot) (again time.Durati
 	if err := o.open(); err != nil {
 		return 0, err
 	}
-	o.arrange(s.Services)
+	shown, same := service.Rematch(o.services, o.shown, s.Services)
+	o.services, o.shown, o.tidied = s.Services, shown, o.tidied && same
 	var errs []error
 	visits := 0
 	for i, svc := range s.Services {
@@ -115,23 +115,6 @@ func (o *Output) Apply(_ context.Context, s service.Snapshot) (again time.Durati
 		again = knownPause
 	}
 	return again, errors.Join(errs...)
-}
-
-// arrange makes services those that have files. As long as they are the same
-// ones, a change costs one file and no more.
-func (o *Output) arrange(services []*service.Service) {
-	same := slices.EqualFunc(o.services, services, func(a, b *service.Service) bool { return a == b || a.Name == b.Name })
-	if !same {
-		was := make(map[string]*service.Service, len(o.services))
-		for i, svc := range o.services {
-			was[svc.Name] = o.shown[i]
-		}
-		o.shown, o.tidied = make([]*service.Service, len(services)), false
-		for i, svc := range services {
-			o.shown[i] = was[svc.Name]
-		}
-	}
-	o.services = services
 }
 
 // open makes and opens the directory. A directory that was removed or replaced
