@@ -137,6 +137,14 @@ func (p *Page) read(from *os.File) {
 // call sends one command and decodes its result.
 func (p *Page) call(method string, params, into any) {
 	p.tb.Helper()
+	if err := p.try(method, params, into); err != nil {
+		p.tb.Fatal(err)
+	}
+}
+
+// try is call where the browser may refuse, which is the error it returns.
+func (p *Page) try(method string, params, into any) error {
+	p.tb.Helper()
 	if params == nil {
 		params = struct{}{}
 	}
@@ -159,10 +167,10 @@ func (p *Page) call(method string, params, into any) {
 	select {
 	case a := <-reply:
 		if a.Error != nil {
-			p.tb.Fatalf("%s: %s", method, a.Error.Message)
+			return fmt.Errorf("%s: %s", method, a.Error.Message)
 		}
 		if into == nil {
-			return
+			return nil
 		}
 		if err := json.Unmarshal(a.Result, into); err != nil {
 			p.tb.Fatalf("%s: %v", method, err)
@@ -172,10 +180,20 @@ func (p *Page) call(method string, params, into any) {
 	case <-time.After(Deadline):
 		p.tb.Fatalf("%s: no answer within %v", method, Deadline)
 	}
+	return nil
 }
 
 // Eval runs a script (a promise is waited for) and decodes its value.
 func (p *Page) Eval(script string, into any) {
+	p.tb.Helper()
+	if err := p.eval(script, into); err != nil {
+		p.tb.Fatal(err)
+	}
+}
+
+// eval is Eval where the page may go away meanwhile, which is the error it
+// returns.
+func (p *Page) eval(script string, into any) error {
 	p.tb.Helper()
 	var out struct {
 		Result           struct{ Value json.RawMessage }
@@ -184,16 +202,19 @@ func (p *Page) Eval(script string, into any) {
 			Exception struct{ Description string }
 		}
 	}
-	p.call("Runtime.evaluate", map[string]any{"expression": script, "awaitPromise": true, "returnByValue": true}, &out)
+	if err := p.try("Runtime.evaluate", map[string]any{"expression": script, "awaitPromise": true, "returnByValue": true}, &out); err != nil {
+		return err
+	}
 	if e := out.ExceptionDetails; e != nil {
 		p.tb.Fatalf("%s\n%s %s", script, e.Text, e.Exception.Description)
 	}
 	if into == nil || out.Result.Value == nil {
-		return
+		return nil
 	}
 	if err := json.Unmarshal(out.Result.Value, into); err != nil {
 		p.tb.Fatalf("%s: %v", script, err)
 	}
+	return nil
 }
 
 // Text is Eval of a script that gives a text.
@@ -204,14 +225,14 @@ func (p *Page) Text(script string) string {
 	return s
 }
 
-// Await polls a condition until it is true.
+// Await polls a condition (a promise is waited for) until it is true. A page
+// that loads anew meanwhile is asked again.
 func (p *Page) Await(condition string) {
 	p.tb.Helper()
 	servers.Eventually(p.tb, func() error {
 		var ok bool
-		p.Eval("!!("+condition+")", &ok)
-		if !ok {
-			return fmt.Errorf("not so: %s", condition)
+		if err := p.eval("(async () => !!(await ("+condition+")))()", &ok); err != nil || !ok {
+			return fmt.Errorf("not so: %s (%v)", condition, err)
 		}
 		return nil
 	})
