@@ -38,7 +38,7 @@ func inEtcd(t *testing.T, addr string) *consumer {
 func (h *host) configure(reporter string) {
 	h.t.Helper()
 	h.write(fmt.Sprintf(`{"instance_id": "i-1", "services": {"web": {
-		"host": "127.0.0.1", "port": %d, "check_interval": 0.1, "checks": [{"type": "tcp", "timeout": 1}], %s}}}`, h.port, reporter))
+		"host": "127.0.0.1", "port": %d, "check_interval": 0.1, "checks": [{"type": "tcp", "timeout": 10}], %s}}}`, h.port, reporter))
 }
 
 // The host is cut off from its registry: for less than a session nothing
@@ -212,7 +212,7 @@ func TestNineTenthsDieAtOnce(t *testing.T) {
 			port = other.port
 		}
 		fmt.Fprintf(&text, `, "s%d": {"host": "127.0.0.1", "port": %d, "check_interval": 2, "zk_hosts": [%q], "zk_path": "/services/web",
-			"flap_damping": {"drops": 100}, "checks": [{"type": "tcp", "port": %d, "timeout": 5}]}`, i, i+1, zk.Addr, port)
+			"flap_damping": {"drops": 100}, "checks": [{"type": "tcp", "port": %d, "timeout": 60}]}`, i, i+1, zk.Addr, port) // they die by a refusal
 	}
 	h.write(`{"instance_id": "i-1", "services": {` + text.String()[2:] + `}}`)
 	c := inZooKeeper(t, zk.Addr)

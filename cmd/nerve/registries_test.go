@@ -88,7 +88,7 @@ func TestTwoRegistriesAtOnce(t *testing.T) {
 	zk, etcdServer := servers.ZooKeeper(t), servers.Etcd(t)
 	h := newHost(t)
 	h.write(fmt.Sprintf(`{"instance_id": "i-1", "services": {"web": {
-		"host": "127.0.0.1", "port": %d, "check_interval": 0.1, "checks": [{"type": "tcp", "timeout": 1}],
+		"host": "127.0.0.1", "port": %d, "check_interval": 0.1, "checks": [{"type": "tcp", "timeout": 10}],
 		"reporters": [
 			{"type": "zookeeper", "zk_hosts": [%q], "zk_path": "/services/web"},
 			{"type": "etcd", "etcd_host": %q, "etcd_path": "/services/web"}]}}}`, h.port, zk.Addr, etcdServer.Addr))

@@ -83,7 +83,7 @@ func TestContainersAreRegistered(t *testing.T) {
 	engine.Set(web, bad, odd)
 	n := start(t, "-c", configured(t, fmt.Sprintf(`{"instance_id": "i-1", "docker": {"server": "unix://%s", "defaults": {
 		"host": "127.0.0.1", "reporter_type": "file", "path": %q, "check_interval": 0.05,
-		"checks": [{"type": "tcp", "timeout": 1, "rise": 1, "fall": 1}]
+		"checks": [{"type": "tcp", "timeout": 10, "rise": 1, "fall": 1}]
 	}}}`, engine.Socket, filepath.Join(registry, "${service}"))))
 	entry := fmt.Sprintf(`i-1_box@127.0.0.1:%d {"track":"blue"}`, port)
 	awaitRegistered(t, registry+"/web", entry)

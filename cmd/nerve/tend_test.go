@@ -63,7 +63,7 @@ func TestRepairWithRareChecks(t *testing.T) {
 	zk := servers.ZooKeeper(t)
 	h := newHost(t)
 	h.write(fmt.Sprintf(`{"instance_id": "i-1", "services": {"web": {"host": "127.0.0.1", "port": %d,
-		"check_interval": 600, "zk_hosts": [%q], "zk_path": "/services/web", "checks": [{"type": "tcp", "timeout": 1}]}}}`, h.port, zk.Addr))
+		"check_interval": 600, "zk_hosts": [%q], "zk_path": "/services/web", "checks": [{"type": "tcp", "timeout": 10}]}}}`, h.port, zk.Addr))
 	start(t, "-c", h.config)
 	c := inZooKeeper(t, zk.Addr)
 	c.sees(1)
@@ -105,7 +105,7 @@ func TestRenameLeavesNoGap(t *testing.T) {
 		h := newHost(t)
 		name := func(name string) {
 			h.write(fmt.Sprintf(`{"instance_id": "i-1", "services": {%q: {"host": "127.0.0.1", "port": %d, "check_interval": 0.1,
-				"zk_hosts": [%q], "zk_path": "/services/web", "node_type": %q, "checks": [{"type": "tcp", "timeout": 1}]}}}`, name, h.port, zk.Addr, kind))
+				"zk_hosts": [%q], "zk_path": "/services/web", "node_type": %q, "checks": [{"type": "tcp", "timeout": 10}]}}}`, name, h.port, zk.Addr, kind))
 		}
 		name("web")
 		n := start(t, "-c", h.config)

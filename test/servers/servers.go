@@ -127,8 +127,13 @@ func (p *Process) Wipe() {
 	}
 }
 
-// Pause stops the server's processes without ending them, as a hang would.
-func (p *Process) Pause() { p.Signal(syscall.SIGSTOP) }
+// Pause stops the server's processes without ending them, as a hang would. It
+// returns when all of them stand.
+func (p *Process) Pause() {
+	p.tb.Helper()
+	p.Signal(syscall.SIGSTOP)
+	Eventually(p.tb, func() error { return standing(func(_, group int) bool { return group == p.PID() }) })
+}
 
 // Resume lets the processes go on after Pause.
 func (p *Process) Resume() { p.Signal(syscall.SIGCONT) }

@@ -46,3 +46,13 @@ func TestHAProxyStarts(t *testing.T) {
 	CheckHAProxy(t, cfg)
 	HAProxy(t, cfg, addr).Terminate()
 }
+
+func TestAPausedServerStands(t *testing.T) {
+	p := ZooKeeper(t)
+	p.Pause()
+	if state, group := stateOf(fmt.Sprintf("/proc/%d", p.PID())); state != 'T' || group != p.PID() {
+		t.Errorf("state %c, group %d of %d", state, group, p.PID())
+	}
+	p.Resume()
+	Eventually(t, func() error { return zooKeeperServes(p.Addr) })
+}
