@@ -24,6 +24,12 @@ type Update struct {
 	// fail their health checks, or end. Bounded and counted as Rejected is.
 	Idle      []Rejection
 	IdleTotal int
+	// Noticed is when the registry told of the change that was read then; zero
+	// where nobody told, or what was told was all there is to read.
+	Noticed time.Time
+	// Aside tells, where several sources make one word, which of their backends
+	// are left out, and why.
+	Aside []Aside
 }
 
 // Rejection is one registry entry that was left out.
@@ -107,6 +113,7 @@ type Service struct {
 	Origin     Origin
 	// Changed is when the update that led to this value was published.
 	Changed time.Time
+	Noticed time.Time // as in that update
 }
 
 // Snapshot is the complete wanted state, in the order of the configuration.

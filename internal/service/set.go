@@ -44,6 +44,12 @@ func (s Set) Pointers() iter.Seq[*Backend] {
 // Len returns the number of backends.
 func (s Set) Len() int { return len(s.list) }
 
+// Same reports whether both are one list in memory: what the policies leave as
+// it is, they share.
+func (s Set) Same(o Set) bool {
+	return len(s.list) == len(o.list) && (len(s.list) == 0 || &s.list[0] == &o.list[0])
+}
+
 // Equal reports whether both hold the same backends, in whatever order.
 func (s Set) Equal(o Set) bool {
 	if len(s.list) != len(o.list) {
