@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 )
@@ -99,7 +100,20 @@ func fail(w http.ResponseWriter, err error) {
 	write(w, e.Status, e)
 }
 
+// Streamed is an answer that writes itself, piece by piece.
+type Streamed interface {
+	WriteJSON(w io.Writer) error
+}
+
 func write(w http.ResponseWriter, status int, v any) {
+	if s, ok := v.(Streamed); ok {
+		// What fails is a client that went away, and a stream that is cut short
+		// must not look complete.
+		if err := s.WriteJSON(&answer{to: w, status: status}); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		return
+	}
 	// The encoder hands over its own buffer, once, when all of v is in it: an
 	// answer of megabytes is not copied.
 	out := &answer{to: w, status: status}
