@@ -43,8 +43,9 @@ func (p Pace) BackOff(n int) time.Duration {
 // Word is what a follower says: what its reader made of the engine, or why
 // nothing is known.
 type Word[T any] struct {
-	Value T
-	Err   error
+	Value   T
+	Err     error
+	Noticed time.Time // when the first event came that this list followed; zero = none
 }
 
 // Reader makes something of the containers that run on an engine. Its methods
@@ -104,6 +105,7 @@ func (f *Follower[T]) Run(ctx context.Context, out *mailbox.Latest[Word[T]]) {
 	defer next.Stop()
 	var listed time.Time // when the last list was complete
 	settled := true      // nothing has happened since the last list
+	var noticed time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -111,6 +113,9 @@ func (f *Follower[T]) Run(ctx context.Context, out *mailbox.Latest[Word[T]]) {
 		case h := <-hints:
 			if f.heed(h) {
 				settled = false
+				if noticed.IsZero() && h.kind == happened {
+					noticed = time.Now()
+				}
 				next.Reset(max(0, f.Pace.Gap-time.Since(listed)))
 			}
 		case <-next.C:
@@ -119,6 +124,7 @@ func (f *Follower[T]) Run(ctx context.Context, out *mailbox.Latest[Word[T]]) {
 				return
 			}
 			f.tell(w.Err)
+			w.Noticed, noticed = noticed, time.Time{}
 			out.Put(w)
 			listed = time.Now()
 			next.Reset(f.pause(settled))
