@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"io"
 	"math"
 	"slices"
 	"strconv"
@@ -9,17 +10,38 @@ import (
 	"time"
 )
 
+// ExpositionType is the content type of an Exposition.
+const ExpositionType = "text/plain; version=0.0.4; charset=utf-8"
+
 // MaxSeries bounds the samples of one metric name: services and backends come
 // from outside, and a scraper must survive them.
 const MaxSeries = 20_000
 
 // Exposition is one answer to a scraper, in the text format of Prometheus. The
-// zero value is empty; it belongs to one goroutine.
+// zero value gathers it for Bytes; it belongs to one goroutine.
 type Exposition struct {
+	to      io.Writer // nil = it is gathered
 	text    []byte
 	name    string
 	series  int
 	dropped int
+}
+
+// spill is how much text waits before it is written on.
+const spill = 16 << 10
+
+// NewExposition returns one that is written to w as it grows, until End: what is
+// asked for every few seconds need not be in memory as a whole. A writer that
+// fails belongs to a scraper that went away, which misses the rest.
+func NewExposition(w io.Writer) *Exposition {
+	return &Exposition{to: w, text: make([]byte, 0, spill+1024)}
+}
+
+func (e *Exposition) spill() {
+	if e.to != nil && len(e.text) >= spill {
+		_, _ = e.to.Write(e.text)
+		e.text = e.text[:0]
+	}
 }
 
 // Metric begins a metric: kind is counter, gauge or histogram, help one
@@ -61,6 +83,7 @@ func (e *Exposition) sample(suffix string, value float64, labels ...string) {
 		e.text = strconv.AppendFloat(e.text, value, 'g', -1, 64)
 	}
 	e.text = append(e.text, '\n')
+	e.spill()
 }
 
 // appendLabel escapes a label's value; bytes that are no UTF-8 are replaced.
@@ -79,7 +102,14 @@ func appendLabel(b []byte, s string) []byte {
 	return b
 }
 
-// Bytes ends the exposition with how much of it was left out.
+// End ends the exposition with how much of it was left out, and writes the rest.
+func (e *Exposition) End() {
+	rest := e.Bytes()
+	_, _ = e.to.Write(rest)
+	e.text = e.text[:0]
+}
+
+// Bytes ends the exposition with how much of it was left out, and returns it.
 func (e *Exposition) Bytes() []byte {
 	dropped := e.dropped
 	e.Metric("smartstack_series_dropped", "gauge", "Samples that this answer leaves out, because a metric has at most 20000.")
@@ -107,8 +137,12 @@ func NewHistogram(bounds ...float64) *Histogram {
 	return &Histogram{bounds: bounds, counts: make([]atomic.Uint64, len(bounds)+1)}
 }
 
-// Observe counts d; what is negative, by a clock that was set, counts as 0.
+// Observe counts d; what is negative, by a clock that was set, counts as 0. A nil
+// histogram counts nothing.
 func (h *Histogram) Observe(d time.Duration) {
+	if h == nil {
+		return
+	}
 	d = max(d, 0)
 	i, _ := slices.BinarySearch(h.bounds, d.Seconds())
 	h.counts[i].Add(1)

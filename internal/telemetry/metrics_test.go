@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"bytes"
 	"math"
 	"strings"
 	"testing"
@@ -48,5 +49,32 @@ func TestSeriesAreBounded(t *testing.T) {
 	}
 	if text := string(e.Bytes()); strings.Count(text, "\na ") != MaxSeries || !strings.Contains(text, "smartstack_series_dropped 5\n") {
 		t.Error(len(text))
+	}
+}
+
+// pieces are what was written, call by call.
+type pieces [][]byte
+
+func (p *pieces) Write(text []byte) (int, error) {
+	*p = append(*p, bytes.Clone(text))
+	return len(text), nil
+}
+
+// What is written piece by piece is what would have been gathered.
+func TestAnExpositionIsWrittenAsItGrows(t *testing.T) {
+	fill := func(e *Exposition) {
+		e.Metric("a", "gauge", "H.")
+		for i := range 5000 {
+			e.Sample(float64(i), "service", "web")
+		}
+	}
+	var whole Exposition
+	fill(&whole)
+	var got pieces
+	e := NewExposition(&got)
+	fill(e)
+	e.End()
+	if !bytes.Equal(bytes.Join(got, nil), whole.Bytes()) || len(got) < 5 || len(got[0]) > spill+1024 {
+		t.Errorf("%d pieces", len(got))
 	}
 }
