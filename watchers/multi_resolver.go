@@ -2,6 +2,7 @@ package watchers
 
 import (
 	"slices"
+	"strings"
 
 	"smartstack/internal/service"
 )
@@ -36,7 +37,9 @@ func find(children []child, name string) child {
 // nothing is the resolver base.
 type nothing struct{}
 
-func (nothing) resolve([]child) (service.Update, string, bool) { return service.Update{}, "", true }
+func (nothing) resolve(children []child) (service.Update, string, bool) {
+	return service.Update{Aside: aside(children, "", "is not asked for: the resolver is base, which takes none")}, "", true
+}
 
 // union is everybody's backends.
 type union struct{}
@@ -97,6 +100,7 @@ func merge(children []child, change func(rank int, b service.Backend) (service.B
 	}
 	out.Backends = service.NewSet(slices.Values(all))
 	out.Emptied = emptied(children)
+	out.Aside = aside(children, "", "")
 	out.Rejected = out.Rejected[:min(len(out.Rejected), service.MaxRejected)]
 	out.Idle = out.Idle[:min(len(out.Idle), service.MaxRejected)]
 	return out, "", spoken
@@ -116,11 +120,30 @@ func (c child) named(entries []service.Rejection) []service.Rejection {
 	return list
 }
 
-// said returns the child's word as a whole.
-func (c child) said() (service.Update, string, bool) {
+// said returns the word of one of the children as a whole. reason is why the
+// others' backends are left out.
+func said(children []child, c child, reason string) (service.Update, string, bool) {
 	u := c.update
 	u.Rejected, u.Idle = c.named(u.Rejected), c.named(u.Idle)
+	u.Aside = aside(children, c.name, reason)
 	return u, c.name, true
+}
+
+// aside tells which backends of the children are left out: those that they
+// leave out themselves, and with a reason all of those that are not of the one
+// that was picked.
+func aside(children []child, picked, reason string) []service.Aside {
+	var list []service.Aside
+	for _, c := range children {
+		for _, a := range c.update.Aside {
+			a.Source = strings.TrimSuffix(c.name+"."+a.Source, ".") // of one that is several itself
+			list = append(list, a)
+		}
+		if reason != "" && c.name != picked && c.update.Backends.Len() > 0 {
+			list = append(list, service.Aside{Source: c.name, Backends: c.update.Backends, Reason: reason})
+		}
+	}
+	return list
 }
 
 // sequential is the first in its order that is well and has backends.
@@ -138,7 +161,7 @@ func (s *sequential) resolve(children []child) (service.Update, string, bool) {
 		}
 		if c.err == nil && c.update.Backends.Len() > 0 {
 			s.current = name
-			return c.said()
+			return said(children, c, notFollowed(c.name))
 		}
 		healthy = healthy && c.err == nil
 	}
@@ -153,9 +176,13 @@ func (s *sequential) resolve(children []child) (service.Update, string, bool) {
 
 // last is the word of one source when none is better.
 func (s *sequential) last(children []child, name string) (service.Update, string, bool) {
-	u, from, ok := find(children, name).said()
+	u, from, ok := said(children, find(children, name), notFollowed(name))
 	u.Emptied = emptied(children)
 	return u, from, ok
+}
+
+func notFollowed(followed string) string {
+	return "is not the one that is followed now, that is " + followed + " (resolver sequential or fallback)"
 }
 
 // anyWell reports whether a source is known to work. Without one, an old word
@@ -178,5 +205,5 @@ func (t *toggle) resolve(children []child) (service.Update, string, bool) {
 	if !c.spoken || !c.decided || c.err != nil && !anyWell(children) {
 		return service.Update{}, "", false
 	}
-	return c.said()
+	return said(children, c, "is not the one that the toggle has picked, that is "+c.name+" (resolver s3_toggle)")
 }

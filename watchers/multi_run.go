@@ -108,7 +108,7 @@ func (s *source) actor(slot *mailbox.Latest[word], log *slog.Logger) *supervise.
 	var now word // belongs to the actor's goroutine
 	run := func(ctx context.Context) error {
 		return s.watcher.Run(ctx, func(u service.Update) {
-			u.Backends = u.Backends.Filter(s.pass)
+			u = s.filter(u)
 			now = word{update: u, spoken: now.spoken + 1}
 			slot.Put(now)
 		})
@@ -121,16 +121,27 @@ func (s *source) actor(slot *mailbox.Latest[word], log *slog.Logger) *supervise.
 	})
 }
 
+// filter leaves out what does not pass the source's own filters.
+func (s *source) filter(u service.Update) service.Update {
+	var out service.Set
+	if u.Backends, out = u.Backends.Split(s.pass); out.Len() > 0 {
+		u.Aside = append(slices.Clip(u.Aside), service.Aside{Backends: out, Filters: s.pass})
+	}
+	return u
+}
+
 // multiRun is one Run.
 type multiRun struct {
 	*multi
 	publish func(service.Update)
 	said    bool
 	from    string
+	noticed time.Time // what the newest words say of it
 }
 
 // learn takes in what is new, and reports whether a source has spoken.
 func (r *multiRun) learn(slots []*mailbox.Latest[word], picks *pickSlot) (spoke bool) {
+	r.noticed = time.Time{}
 	for i, slot := range slots {
 		w, ok := slot.Take()
 		if !ok {
@@ -142,6 +153,9 @@ func (r *multiRun) learn(slots []*mailbox.Latest[word], picks *pickSlot) (spoke 
 		if w.spoken > s.heard {
 			s.heard, s.spoken, s.update = w.spoken, true, w.update
 			spoke = true
+			if t := w.update.Noticed; r.noticed.IsZero() || !t.IsZero() && t.Before(r.noticed) {
+				r.noticed = t
+			}
 		}
 	}
 	if name, ok := picks.Take(); ok {
@@ -193,6 +207,6 @@ func (r *multiRun) say(spoke bool) {
 	if _, ok := r.resolver.(*sequential); ok && from != r.from {
 		r.statsd.Count("synapse.watcher.multi.resolver.sequential.switch", "result:success", "watcher:"+from)
 	}
-	r.said, r.from = true, from
+	r.said, r.from, u.Noticed = true, from, r.noticed
 	r.publish(u)
 }

@@ -61,7 +61,8 @@ func multiRegistry(t *testing.T, method string) watchertest.Registry {
 		return w
 	}
 	return watchertest.Registry{
-		New: func() service.Watcher { return build(dirs) },
+		Tells: true,
+		New:   func() service.Watcher { return build(dirs) },
 		Silent: func() service.Watcher {
 			return build([]string{filepath.Join(dirs[0], "none"), filepath.Join(dirs[1], "none")})
 		},

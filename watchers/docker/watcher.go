@@ -70,8 +70,10 @@ func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
 			}
 			late.Observe(false)
 		case <-wake:
-			if w.hear() && w.speakable() {
-				publish(w.update())
+			if noticed, heard := w.hear(); heard && w.speakable() {
+				u := w.update()
+				u.Noticed = noticed
+				publish(u)
 			}
 			late.Observe(w.fault() != nil)
 		}
@@ -79,8 +81,8 @@ func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
 }
 
 // hear takes what the followers have said, and reports whether it was
-// anything.
-func (w *Watcher) hear() (heard bool) {
+// anything, and when the first event came that it follows from.
+func (w *Watcher) hear() (noticed time.Time, heard bool) {
 	for i := range w.engines {
 		e := &w.engines[i]
 		said, ok := e.slot.Take()
@@ -92,8 +94,11 @@ func (w *Watcher) hear() (heard bool) {
 		if said.Err == nil {
 			e.entries, e.known = said.Value, true
 		}
+		if t := said.Noticed; noticed.IsZero() || !t.IsZero() && t.Before(noticed) {
+			noticed = t
+		}
 	}
-	return heard
+	return noticed, heard
 }
 
 // speakable reports whether what is known can be published: every engine has

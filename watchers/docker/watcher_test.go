@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -134,6 +135,9 @@ func TestEventsBringChangesAtOnce(t *testing.T) {
 	// The event of a death comes before the list knows of it.
 	f.emit("die", "web:1", "id-one")
 	h.want(t, "local 127.0.0.1:8002")
+	if !slices.ContainsFunc(h.words(), func(u service.Update) bool { return show(u) == "local 127.0.0.1:8002" && !u.Noticed.IsZero() }) {
+		t.Error("no word says when the death was told")
+	}
 	f.emit("start", "web:1", "id-one")
 	h.want(t, "local 127.0.0.1:8001, local 127.0.0.1:8002")
 

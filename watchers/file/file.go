@@ -72,6 +72,7 @@ func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		var noticed time.Time
 		select {
 		case <-ctx.Done():
 			return nil
@@ -83,6 +84,7 @@ func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
 			if e.Name == w.o.Path && info.IsDir() && e.Has(fsnotify.Remove|fsnotify.Rename) {
 				return fmt.Errorf("file registry: %s is gone", w.o.Path)
 			}
+			noticed = time.Now()
 			if !anyTouches(src, e, events) {
 				continue
 			}
@@ -93,6 +95,7 @@ func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
 		if err != nil {
 			return err
 		}
+		u.Noticed = noticed
 		publish(u)
 		timer.Reset(wait(now, w.o.Interval.Duration(), src.expiry()))
 	}

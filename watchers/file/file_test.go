@@ -57,7 +57,8 @@ func TestDirectoryContract(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "web")
 		must(t, os.Mkdir(dir, 0o755))
 		return watchertest.Registry{
-			New: func() service.Watcher { return watcher(t, Options{Path: dir, Stale: far}) },
+			Tells: true,
+			New:   func() service.Watcher { return watcher(t, Options{Path: dir, Stale: far}) },
 			Set: func(backends ...service.Backend) {
 				keep := map[string]bool{}
 				for _, b := range backends {
@@ -88,7 +89,8 @@ func TestListContract(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "web.yaml")
 		text := "[]"
 		return watchertest.Registry{
-			New: func() service.Watcher { return watcher(t, Options{Path: path}) },
+			Tells: true,
+			New:   func() service.Watcher { return watcher(t, Options{Path: path}) },
 			Set: func(backends ...service.Backend) {
 				text = "[]\n"
 				if len(backends) > 0 {

@@ -47,6 +47,9 @@ type Registry struct {
 	// Want says what backends look like after the registry has held them;
 	// nil means unchanged, but for the id, which is never compared.
 	Want func(service.Backend) service.Backend
+	// Tells says that the registry tells of changes, and that they are read then:
+	// each word but the first says when it was told.
+	Tells bool
 }
 
 // A, B and C are the backends that the suite puts into the registry.
@@ -85,8 +88,12 @@ func follows(t *testing.T, r Registry) {
 	r.Set(A, B)
 	w := start(t, r, r.New())
 	w.want(t, A, B)
+	before := time.Now()
 	r.Set(A, B, C)
 	w.want(t, A, B, C)
+	if u, _ := w.last(); r.Tells && (u.Noticed.Before(before) || u.Noticed.After(time.Now())) {
+		t.Errorf("the change was told at %v, and not since %v", u.Noticed, before)
+	}
 	r.Set(C)
 	w.want(t, C)
 	w.stop(t)

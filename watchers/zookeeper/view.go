@@ -20,6 +20,8 @@ type view struct {
 	conn *zkconn.Conn
 	sub  *zkconn.Subscription
 
+	noticed time.Time // when the first event came that nothing was read after; zero = none has
+
 	children  []child // sorted by name
 	stat      zkconn.Stat
 	absent    bool // the path does not exist and we may not create it
@@ -83,6 +85,9 @@ func (v *view) stale() bool {
 
 // hear takes note of events.
 func (v *view) hear(events map[string]zkconn.Kind) {
+	if len(events) > 0 && v.noticed.IsZero() {
+		v.noticed = time.Now()
+	}
 	for node, kind := range events {
 		if node == v.w.path {
 			if kind&(zkconn.Children|zkconn.Deleted) != 0 {
@@ -349,6 +354,7 @@ func (v *view) update() service.Update {
 		b.Reject(v.w.config, v.configFault)
 	}
 	u := b.Update()
+	u.Noticed, v.noticed = v.noticed, time.Time{}
 	v.share(u.Backends)
 	return u
 }

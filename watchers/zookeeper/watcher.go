@@ -158,6 +158,7 @@ func (r *run) step(ctx context.Context, st zkconn.State) (time.Duration, error) 
 	}
 	switch {
 	case !r.stale():
+		r.noticed = time.Time{}
 		return r.wait(r.verify), nil
 	case now.Before(r.due):
 		return r.wait(r.due), nil

@@ -255,6 +255,9 @@ func TestFollowsEveryKindOfChild(t *testing.T) {
 	w.want("b", "c", "d", "a")
 	hand.set("/root/services/web/fixed_", payload("e", 1))
 	u := w.want("b", "c", "e", "a")
+	if u.Noticed.IsZero() || u.Noticed.After(time.Now()) {
+		t.Errorf("the change was told at %v", u.Noticed)
+	}
 	for b := range u.Backends.All() {
 		if b.Host == "a" && b.ID != service.KnownInt(0) || b.Host == "b" && b.ID != service.KnownInt(1) {
 			t.Errorf("%s has id %+v", b.Host, b.ID)
