@@ -1,0 +1,172 @@
+package preflight
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// file is what matters here of a configuration.
+type file struct {
+	global []line // of the section global
+	binds  []bind
+	alone  bool // noreuseport: whether a port is free cannot be tried beside HAProxy
+}
+
+// line is a line of the file: its number and its words.
+type line struct {
+	number int
+	words  []string
+}
+
+// bind is one port of a bind line.
+type bind struct {
+	may  []listener // one of them, where a name has several addresses
+	line int
+	text string // as it stands in the file
+}
+
+// listener is what a socket is bound to.
+type listener struct {
+	address netip.AddrPort
+	dual    string // v4v6, v6only, or empty
+}
+
+// sections begin with these words, whatever the indentation.
+func isSection(word string) bool {
+	switch word {
+	case "global", "defaults", "frontend", "backend", "listen", "peers", "resolvers", "mailers", "userlist", "cache",
+		"program", "http-errors", "ring", "log-forward", "log-profile", "fcgi-app", "crt-store", "traces", "acme":
+		return true
+	}
+	return false
+}
+
+// parse picks what matters. It is not ok where lines may not count, because they
+// have a condition.
+func parse(text []byte) (f file, ok bool) {
+	section := ""
+	number := 0
+	for raw := range strings.Lines(string(text)) {
+		number++
+		words, plain := split(raw)
+		if len(words) == 0 {
+			continue
+		}
+		if strings.HasPrefix(words[0], ".if") {
+			return file{}, false
+		}
+		if isSection(words[0]) {
+			section = words[0]
+			continue
+		}
+		if !plain {
+			continue
+		}
+		switch {
+		case section == "global":
+			f.global = append(f.global, line{number, words})
+			f.alone = f.alone || words[0] == "noreuseport"
+		case words[0] == "bind" && len(words) > 1:
+			f.binds = append(f.binds, binds(number, words[1], words[2:])...)
+		}
+	}
+	return f, true
+}
+
+// split returns the words of a line. It is not plain where HAProxy would make
+// something else of them: variables, and what is quoted or escaped.
+func split(raw string) (words []string, plain bool) {
+	plain = !strings.ContainsAny(raw, "\"'\\$")
+	if plain {
+		raw, _, _ = strings.Cut(raw, "#")
+	}
+	return strings.Fields(raw), plain
+}
+
+// maxRange is how many ports of a range are tried.
+const maxRange = 1024
+
+// binds returns the TCP ports that one line asks for.
+func binds(number int, addresses string, options []string) []bind {
+	dual := ""
+	for _, o := range options {
+		switch o {
+		case "interface", "namespace", "transparent":
+			return nil // not the network that we see
+		case "v4v6", "v6only":
+			dual = o
+		}
+	}
+	var list []bind
+	for text := range strings.SplitSeq(addresses, ",") {
+		hosts, first, last, ok := hostPorts(text)
+		if !ok {
+			continue
+		}
+		for port := first; port <= min(last, first+maxRange); port++ {
+			b := bind{line: number, text: text}
+			for _, host := range hosts {
+				b.may = append(b.may, listener{netip.AddrPortFrom(host, uint16(port)), dual})
+			}
+			list = append(list, b)
+		}
+	}
+	return list
+}
+
+// hostPorts reads an address of a bind line.
+func hostPorts(text string) (hosts []netip.Addr, first, last int, ok bool) {
+	kind, rest, found := strings.Cut(text, "@")
+	if !found {
+		kind, rest = "", text
+	}
+	if !slices.Contains([]string{"", "ipv4", "ipv6", "tcp", "tcp4", "tcp6"}, kind) || strings.HasPrefix(rest, "/") {
+		return nil, 0, 0, false
+	}
+	colon := strings.LastIndexByte(rest, ':')
+	if colon < 0 {
+		return nil, 0, 0, false
+	}
+	switch name := strings.Trim(rest[:colon], "[]"); name {
+	case "", "*":
+		hosts = []netip.Addr{netip.IPv4Unspecified()}
+		if strings.HasSuffix(kind, "6") {
+			hosts[0] = netip.IPv6Unspecified()
+		}
+	case "localhost":
+		hosts = localhost()
+	default:
+		host, err := netip.ParseAddr(name)
+		if err != nil {
+			return nil, 0, 0, false // a name; HAProxy asks for it
+		}
+		hosts = []netip.Addr{host}
+	}
+	low, high, isRange := strings.Cut(rest[colon+1:], "-")
+	if !isRange {
+		high = low
+	}
+	first, err1 := strconv.Atoi(low)
+	last, err2 := strconv.Atoi(high)
+	return hosts, first, last, len(hosts) > 0 && err1 == nil && err2 == nil && first > 0 && last >= first && last < 1<<16
+}
+
+// localhost returns what the host's files say, all of it: which one HAProxy binds,
+// the system's resolver decides. It is the one name that needs no network.
+func localhost() []netip.Addr {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", "localhost")
+	if err != nil {
+		return nil
+	}
+	for i := range found {
+		found[i] = found[i].Unmap()
+	}
+	return found
+}
