@@ -51,6 +51,7 @@ var levels = map[string]int{
 
 	"checks/*":            2,
 	"haproxy/master":      2,
+	"haproxy/preflight":   2,
 	"haproxy/socket":      2,
 	"internal/blablacar":  2,
 	"internal/containers": 2, // what containers offer, as a service of the configuration

@@ -102,9 +102,7 @@ func TestStoppedWorker(t *testing.T) {
 	r.run()
 	r.serves()
 	worker := r.awaitStatus(serving).Current[0]
-	if err := syscall.Kill(worker, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	servers.Freeze(t, worker)
 	if err := r.reload(); err != nil {
 		t.Fatal(err)
 	}
@@ -310,9 +308,7 @@ func TestHangingOrphanIsKilled(t *testing.T) {
 	r.write("")
 	r.run()
 	s := r.awaitStatus(serving)
-	if err := syscall.Kill(s.Current[0], syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	servers.Freeze(t, s.Current[0])
 	if err := syscall.Kill(s.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,9 @@ const (
 	killGrace = 5 * time.Second
 )
 
+// ErrEnded is the fault of a reload that HAProxy has not survived.
+var ErrEnded = errors.New("HAProxy has ended")
+
 // serve looks after a HAProxy that runs. It returns when that has ended, with
 // the reason, or ctx.
 func (r *run) serve(ctx context.Context, p *process) error {
@@ -227,7 +230,7 @@ func (r *run) await(ctx context.Context, p *process, ended <-chan struct{}, want
 		}
 		select {
 		case <-ended:
-			return f, errors.New("HAProxy has ended")
+			return f, ErrEnded
 		case <-ctx.Done():
 			return f, errors.Join(context.Cause(ctx), err)
 		case <-time.After(lookPause):
