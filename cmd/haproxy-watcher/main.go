@@ -16,6 +16,7 @@ import (
 
 	"smartstack/haproxy/filewatch"
 	"smartstack/haproxy/master"
+	"smartstack/haproxy/preflight"
 	"smartstack/internal/reaper"
 	"smartstack/internal/sdnotify"
 )
@@ -104,6 +105,9 @@ func run(ctx context.Context, args, env []string, stdout *os.File, stderr io.Wri
 	w.follow(filewatch.Options{
 		Source: s.source, Name: s.name, Running: config, Poll: s.poll, Interval: s.interval,
 		Check: filewatch.HAProxyCheck(program, env),
+		Preflight: func(text, running []byte) error {
+			return preflight.Check(text, running, preflight.Self(program))
+		},
 	})
 	defer reaper.Start()()
 	return w.serve(ctx)

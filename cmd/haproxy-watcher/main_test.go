@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"smartstack/test/servers"
 )
@@ -62,6 +61,7 @@ func TestLife(t *testing.T) {
 	s.serves("7")
 
 	for _, kill := range []string{"worker", "master"} {
+		s.loaded() // HAProxy is not killed in the middle of a reload: TestJudge knows that
 		var master int
 		var workers []int
 		servers.Eventually(t, func() error {
@@ -165,28 +165,4 @@ func TestUsage(t *testing.T) {
 			t.Errorf("%s: exit code %d, want %d: %s", args, got, want, said.String())
 		}
 	}
-}
-
-// BenchmarkReload measures from the change of the file to the first answer of
-// the new worker, and HAProxy's own part of it.
-func BenchmarkReload(b *testing.B) {
-	s := newStage(b)
-	s.put(s.config("start"))
-	s.start("--interval", "0")
-	s.serves("start")
-	var list []time.Duration
-	for n := 0; b.Loop(); n++ {
-		mark := fmt.Sprint(n)
-		began := time.Now()
-		s.put(s.config(mark))
-		for {
-			if got, err := s.mark(); err == nil && got == mark {
-				break
-			}
-		}
-		list = append(list, time.Since(began))
-	}
-	b.ReportMetric(float64(median(list).Microseconds())/1000, "ms/change(median)")
-	b.ReportMetric(float64(s.ownStart().Microseconds())/1000, "ms/haproxy-start")
-	b.ReportMetric(s.memory(), "MB")
 }

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -34,13 +37,15 @@ func TestMain(m *testing.M) {
 // stage is a haproxy-watcher as a process of its own, with a web service.
 type stage struct {
 	testing.TB
-	dir    string // short, for the sockets
-	port   int
-	web    string // address of the service
-	slow   chan struct{}
-	cmd    *exec.Cmd
-	gone   chan struct{}
-	exited error
+	dir     string // short, for the sockets
+	port    int
+	web     string // address of the service
+	slow    chan struct{}
+	program string              // haproxy-watcher; empty = this test's own
+	user    *syscall.Credential // as whom it runs; nil = as the test
+	cmd     *exec.Cmd
+	gone    chan struct{}
+	exited  error
 }
 
 func newStage(t testing.TB) *stage {
@@ -82,6 +87,9 @@ func (s *stage) start(more ...string) {
 	if err != nil {
 		s.Fatal(err)
 	}
+	if s.program != "" {
+		self = s.program
+	}
 	log, err := os.Create(s.path("log"))
 	if err != nil {
 		s.Fatal(err)
@@ -90,7 +98,7 @@ func (s *stage) start(more ...string) {
 	s.cmd = exec.Command(self, s.args(append(more, s.path("etc"))...)...)
 	s.cmd.Env = append(os.Environ(), asProgram+"=1")
 	s.cmd.Stdout, s.cmd.Stderr = log, log
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: s.user}
 	if err := s.cmd.Start(); err != nil {
 		s.Fatal(err)
 	}
@@ -209,6 +217,24 @@ func (s *stage) health() (code int, said string) {
 		s.Fatal(err)
 	}
 	return code, string(data)
+}
+
+// loaded waits until the watcher says that HAProxy runs with the file as it is.
+func (s *stage) loaded() {
+	s.Helper()
+	text, err := os.ReadFile(s.path("etc/haproxy.cfg"))
+	if err != nil {
+		s.Fatal(err)
+	}
+	sum := sha256.Sum256(text)
+	servers.Eventually(s, func() error {
+		var h health
+		_, said := s.health()
+		if err := json.Unmarshal([]byte(said), &h); err != nil || h.File.Loaded != hex.EncodeToString(sum[:6]) {
+			return fmt.Errorf("%v, %s", err, said)
+		}
+		return nil
+	})
 }
 
 // pids returns the processes that HAProxy has here: the master and its workers.

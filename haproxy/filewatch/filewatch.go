@@ -30,6 +30,9 @@ type Options struct {
 
 	// Check looks at the text staged at path. Its error is the reason to refuse.
 	Check func(ctx context.Context, path string) error
+	// Preflight says why HAProxy could not run with text, although Check is
+	// content, in place of running, the text that it runs with. Nil = not asked.
+	Preflight func(text, running []byte) error
 	// Reload makes HAProxy load Running, and returns nil when a worker that has
 	// read it serves.
 	Reload func(ctx context.Context) error
@@ -244,6 +247,9 @@ func (w *Watcher) act(ctx context.Context) verdict {
 	w.judge.done(err, time.Now())
 	sum := short(w.last)
 	if err != nil {
+		if w.judge.deaths > 0 {
+			err = fmt.Errorf("%w; this one is tried again in %v", err, w.judge.delay)
+		}
 		w.state.Refused++
 		w.fault(ctx, fmt.Errorf("%s (%s): %w", w.source.file(), sum, err))
 		return v

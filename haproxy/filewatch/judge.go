@@ -2,7 +2,10 @@ package filewatch
 
 import (
 	"crypto/sha256"
+	"errors"
 	"time"
+
+	"smartstack/haproxy/master"
 )
 
 // The times below are how long nothing may change before a file is believed
@@ -12,6 +15,14 @@ const (
 	settle = 300 * time.Millisecond
 	// openSettle is for one that has the file open.
 	openSettle = 5 * time.Second
+)
+
+// A file with which HAProxy ends is tried once more at once: somebody may have
+// killed HAProxy who knew nothing of the reload. After that it is likely to be the
+// file's doing, and each attempt cuts all connections: they become rare.
+const (
+	firstRevival   = time.Minute
+	longestRevival = time.Hour
 )
 
 // judge decides what becomes of what is read. It knows no clock, no file and
@@ -29,6 +40,7 @@ type judge struct {
 	loaded  [sha256.Size]byte // what HAProxy runs with
 	refused [sha256.Size]byte // what it does not want
 	again   time.Time         // when that is tried again
+	deaths  int               // how often in a row HAProxy has ended with it
 	delay   time.Duration
 	next    time.Time // when the next reload may be
 	forced  bool      // somebody wants a reload whatever is there
@@ -114,9 +126,20 @@ func (j *judge) done(err error, now time.Time) {
 		return
 	}
 	if j.now != j.refused {
-		j.refused, j.delay = j.now, 0
+		j.refused, j.delay, j.deaths = j.now, 0, 0
 	}
-	j.delay = min(max(2*j.delay, j.first), j.limit)
+	first, limit := j.first, j.limit
+	switch {
+	case !errors.Is(err, master.ErrEnded):
+		j.deaths = 0
+	case j.deaths == 0:
+		j.deaths, j.delay, j.again = 1, 0, now
+		return
+	default:
+		j.deaths++
+		first, limit = firstRevival, longestRevival
+	}
+	j.delay = min(max(2*j.delay, first), limit)
 	j.again = now.Add(j.delay)
 }
 

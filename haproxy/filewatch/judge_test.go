@@ -2,8 +2,11 @@ package filewatch
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
+
+	"smartstack/haproxy/master"
 )
 
 // at is a moment of the test, in milliseconds.
@@ -26,7 +29,7 @@ func TestJudge(t *testing.T) {
 		again  int  // ms; when to judge again; 0 = on news only
 		result error
 	}
-	refused := errors.New("no")
+	refused, ended := errors.New("no"), fmt.Errorf("no: %w", master.ErrEnded)
 	tests := map[string][]step{
 		"closed: at once": {
 			{at: 0, heard: []kind{writing, whole}, read: "a", load: true},
@@ -74,6 +77,25 @@ func TestJudge(t *testing.T) {
 			{at: 5600, read: "a", again: 15000},
 			{at: 15000, read: "a", load: true},
 			{at: 20000, read: "a"},
+		},
+		"it has ended HAProxy twice: rarely again": {
+			{at: 0, heard: []kind{whole}, read: "a", load: true, result: ended},
+			{at: 10, read: "a", again: 500},
+			{at: 500, read: "a", load: true, result: ended},
+			{at: 1100, read: "a", again: 60500},
+			{at: 60500, read: "a", load: true, result: ended},
+			{at: 61100, read: "a", again: 180500},
+			{at: 90001, heard: []kind{whole}, read: "b", load: true},
+			{at: 91000, heard: []kind{whole}, read: "a", load: true, result: ended},
+			{at: 92000, read: "a", load: true, result: ended},
+			{at: 93000, read: "a", again: 152000},
+			{at: 94000, read: "a", force: true, load: true, result: refused},
+			{at: 94600, read: "a", again: 154000},
+		},
+		"HAProxy was killed while it loaded it": {
+			{at: 0, heard: []kind{whole}, read: "a", load: true, result: ended},
+			{at: 500, read: "a", load: true},
+			{at: 1000, read: "a"},
 		},
 		"refused, then mended": {
 			{at: 0, heard: []kind{whole}, read: "a", load: true, result: refused},

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"smartstack/haproxy/master"
 	"smartstack/internal/atomicfile"
 )
 
@@ -73,6 +74,11 @@ func (r *running) load(ctx context.Context, text []byte, o Options) error {
 		return err
 	}
 	before := r.text
+	if o.Preflight != nil {
+		if err := o.Preflight(text, before); err != nil {
+			return unfit(err)
+		}
+	}
 	if err := r.write(text); err != nil {
 		return err
 	}
@@ -80,13 +86,20 @@ func (r *running) load(ctx context.Context, text []byte, o Options) error {
 		if ctx.Err() != nil {
 			return err
 		}
-		err = fmt.Errorf("passes the check, but HAProxy cannot run with it: %w%s", err, hint(err))
+		if err = unfit(err); errors.Is(err, master.ErrEnded) {
+			err = fmt.Errorf("%w: it was started again with the file of before", err)
+		}
 		if undo := r.write(before); undo != nil {
 			err = errors.Join(err, fmt.Errorf("the copy of before cannot be put back, so that HAProxy would not start again: %w", undo))
 		}
 		return err
 	}
 	return nil
+}
+
+// unfit says that HAProxy cannot run with a file that it has no fault to find in.
+func unfit(err error) error {
+	return fmt.Errorf("passes the check, but HAProxy cannot run with it: %w%s", err, hint(err))
 }
 
 // checked returns text as HAProxy accepts it: one that gives HAProxy nothing to
@@ -115,8 +128,10 @@ func hint(err error) string {
 	text := strings.ToLower(err.Error())
 	switch {
 	case strings.Contains(text, "permission denied"):
-		return " (ports below 1024 need the capability NET_BIND_SERVICE: --cap-add NET_BIND_SERVICE)"
-	case strings.Contains(text, "address already in use"), strings.Contains(text, "cannot bind"):
+		return " (ports below 1024 need the capability NET_BIND_SERVICE, which only root is given: --cap-add NET_BIND_SERVICE and --user 0, or the sysctl net.ipv4.ip_unprivileged_port_start=0)"
+	case strings.Contains(text, "cannot assign requested address"):
+		return " (this host does not have the address)"
+	case strings.Contains(text, "address already in use"):
 		return " (another program has the port: stop it, or give the service another port)"
 	default:
 		return ""

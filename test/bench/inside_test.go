@@ -3,12 +3,18 @@ package bench
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"smartstack/internal/telemetry"
 	"smartstack/test/servers"
 )
 
@@ -74,14 +80,14 @@ func BenchmarkLookingIn(b *testing.B) {
 	}
 }
 
-// watch looks into a program as everybody at once: a scraper, a script and a
-// page, each every second, and somebody who follows the events. It ends with
-// the benchmark.
+// watch looks into a program as everybody at once, until end is called: a scraper
+// of both lists of metrics, a script that asks for the status and one that waits
+// for a service, each every second, and a person with the page open, of whose
+// kind browsers cannot be had here in numbers: it does as the page's script does.
 func (l *look) watch(ctx context.Context) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{}, 2)
-	go func() {
-		defer func() { done <- struct{}{} }()
+	var all sync.WaitGroup
+	all.Go(func() {
 		tick := time.NewTicker(time.Second)
 		defer tick.Stop()
 		for {
@@ -89,35 +95,77 @@ func (l *look) watch(ctx context.Context) (end func()) {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				l.ask("/metrics")
-				l.ask("/metrics/haproxy")
-				l.ask("/status")
-				l.ask("/status?backends=short") // as the page does, when something happens all the time
-				l.ask("/explain?service=s500")
+				for _, path := range []string{"/metrics", "/metrics/haproxy", "/status", "/explain?service=s500"} {
+					l.ask(path)
+				}
 			}
 		}
-	}()
-	go func() {
-		defer func() { done <- struct{}{} }()
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.base+"/events/stream", http.NoBody)
-		if err != nil {
+	})
+	touched := make(chan string, 1000)
+	all.Go(func() { l.events(ctx, touched) })
+	all.Go(func() { l.page(ctx, touched) })
+	return func() { cancel(); all.Wait() }
+}
+
+// events follows the events, and sends the services that they are about.
+func (l *look) events(ctx context.Context, touched chan<- string) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.base+"/events/stream", http.NoBody)
+	if err != nil {
+		return
+	}
+	res, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		return
+	}
+	defer res.Body.Close()
+	lines := bufio.NewScanner(res.Body)
+	for lines.Scan() {
+		data, ok := strings.CutPrefix(lines.Text(), "data: ")
+		var e telemetry.Event
+		if !ok || json.Unmarshal([]byte(data), &e) != nil {
+			continue
+		}
+		var more struct{ Services string }
+		_ = json.Unmarshal(e.Fields, &more) // without any: none
+		for _, name := range append(strings.Split(more.Services, ", "), e.Service) {
+			if name != "" {
+				touched <- name
+			}
+		}
+	}
+}
+
+// page asks as page.html does: for the services that something has happened to,
+// once a second, and for everything every ten seconds.
+func (l *look) page(ctx context.Context, touched <-chan string) {
+	const path = "/status?backends=short"
+	some, everything := time.NewTicker(time.Second), time.NewTicker(10*time.Second)
+	defer some.Stop()
+	defer everything.Stop()
+	names := url.Values{}
+	l.ask(path)
+	for {
+		select {
+		case <-ctx.Done():
 			return
+		case name := <-touched:
+			if !slices.Contains(names["service"], name) {
+				names.Add("service", name)
+			}
+		case <-some.C:
+			if len(names) > 0 {
+				l.ask(path + "&" + names.Encode())
+				clear(names)
+			}
+		case <-everything.C:
+			l.ask(path)
 		}
-		res, err := http.DefaultTransport.RoundTrip(req)
-		if err != nil {
-			return
-		}
-		defer res.Body.Close()
-		lines := bufio.NewScanner(res.Body)
-		for lines.Scan() {
-		}
-	}()
-	return func() { cancel(); <-done; <-done }
+	}
 }
 
 // BenchmarkEverythingOn compares two synapses with 1,000 services × 10 backends
 // each, whose changes alternate: one that nobody can look into, and one that
-// sends metrics, is scraped and asked every second, and streams its events.
+// sends metrics, is scraped and asked every second, and has its page open.
 func BenchmarkEverythingOn(b *testing.B) {
 	zk := newZooKeeper(b)
 	agent := servers.NewAgent(b)
@@ -143,6 +191,9 @@ func BenchmarkEverythingOn(b *testing.B) {
 		for i := range 401 * len(all) {
 			<-tick.C
 			c := all[i%len(all)]
+			if c.remove == nil { // each time in another service
+				c.svc = (c.svc + 37) % len(c.paths)
+			}
 			c.change(c.inHAProxy)
 			if i < len(all) {
 				c.times = latencies{}

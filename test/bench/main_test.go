@@ -20,7 +20,7 @@ import (
 var (
 	write = flag.String("write", "", "document whose tables are renewed with what was measured")
 
-	bin = flag.String("bin", "", "directory of nerve and synapse, built already; as an old release to compare with")
+	bin = flag.String("bin", "", "directory of the programs, built already; as an old release to compare with")
 
 	notes   = &notebook{}
 	started []*exec.Cmd // the processes of healthy
@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// program returns the path of nerve or synapse, built as it is released.
+// program returns the path of a program, built as it is released.
 func program(b *testing.B, name string) string {
 	b.Helper()
 	if *bin != "" {
@@ -67,7 +67,7 @@ func buildRelease() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for name, tags := range map[string]string{"nerve": "grpcnotrace", "synapse": "grpcnotrace,nethttpomithttp2"} {
+	for name, tags := range map[string]string{"nerve": "grpcnotrace", "haproxy-watcher": "grpcnotrace", "synapse": "grpcnotrace,nethttpomithttp2"} {
 		cmd := exec.Command("go", "build", "-trimpath", "-tags", tags, "-ldflags", "-s -w", "-o", dir+"/", "smartstack/cmd/"+name)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {

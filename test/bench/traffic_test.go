@@ -81,6 +81,7 @@ func (s *stack) until(what string, so func() bool) {
 // failure, and nothing is tried a second time.
 type traffic struct {
 	address      string
+	interval     time.Duration // of each client's requests; 0 = one after the other
 	sent, failed atomic.Int64
 	first        atomic.Pointer[error]
 	stop         chan struct{}
@@ -89,8 +90,11 @@ type traffic struct {
 
 // startTraffic sends requests over clients of each kind: on a new connection
 // for each request, and on one that is kept.
-func startTraffic(address string, clients int) *traffic {
-	t := &traffic{address: address, stop: make(chan struct{})}
+func startTraffic(address string, clients int) *traffic { return startPaced(address, clients, 0) }
+
+// startPaced is startTraffic with clients that wait for their next turn.
+func startPaced(address string, clients int, interval time.Duration) *traffic {
+	t := &traffic{address: address, interval: interval, stop: make(chan struct{})}
 	for range clients {
 		t.group.Go(func() { t.client(false) })
 		t.group.Go(func() { t.client(true) })
@@ -98,18 +102,37 @@ func startTraffic(address string, clients int) *traffic {
 	return t
 }
 
+// turns returns what waits for a client's next turn, and is false at the end.
+func (t *traffic) turns() (turn func() bool, end func()) {
+	always := make(chan time.Time)
+	close(always)
+	var next <-chan time.Time = always
+	end = func() {}
+	if t.interval > 0 {
+		tick := time.NewTicker(t.interval)
+		next, end = tick.C, tick.Stop
+	}
+	return func() bool {
+		select {
+		case <-t.stop:
+			return false
+		default:
+		}
+		select {
+		case <-t.stop:
+			return false
+		case <-next:
+			return true
+		}
+	}, end
+}
+
 func (t *traffic) client(keep bool) {
 	var c net.Conn
 	var r *bufio.Reader
-	for {
-		select {
-		case <-t.stop:
-			if c != nil {
-				c.Close()
-			}
-			return
-		default:
-		}
+	turn, end := t.turns()
+	defer end()
+	for turn() {
 		var err error
 		if c == nil {
 			if c, err = net.DialTimeout("tcp", t.address, 10*time.Second); err == nil {
@@ -130,6 +153,9 @@ func (t *traffic) client(keep bool) {
 			c.Close()
 			c = nil
 		}
+	}
+	if c != nil {
+		c.Close()
 	}
 }
 
@@ -164,13 +190,18 @@ func (t *traffic) end(b *testing.B, name string, atLeast int64, more ...value) {
 	}
 }
 
-// finish waits until so many requests were sent, stops, and notes the failures.
-func (t *traffic) finish(b *testing.B, table, name string, limit *bound, atLeast int64, more ...value) {
-	b.Helper()
+// await waits until so many requests were sent, but not for ever.
+func (t *traffic) await(atLeast int64) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(3 * time.Minute); t.sent.Load() < atLeast && time.Now().Before(end); <-tick.C {
 	}
+}
+
+// finish waits until so many requests were sent, stops, and notes the failures.
+func (t *traffic) finish(b *testing.B, table, name string, limit *bound, atLeast int64, more ...value) {
+	b.Helper()
+	t.await(atLeast)
 	close(t.stop)
 	t.group.Wait()
 	note(b, table, name, limit, append([]value{

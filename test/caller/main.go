@@ -6,9 +6,10 @@
 //	caller ask "http://localhost:9000/await?service=web&absent=host3"
 //
 // It answers /count (requests and failures of each service since the last
-// /reset), /seen (which servers have answered in the last second) and /await,
-// which waits until some have answered and others have not any more, and says
-// how long that took.
+// /reset, those under way included: it waits for them), /held (how long the slowest took, and at what Unix time the last one
+// ended that took more than half a second), /seen (which servers have answered in
+// the last second) and /await, which waits until some have answered and others
+// have not any more, and says how long that took.
 package main
 
 import (
@@ -78,9 +79,22 @@ func ask(url string, stdout io.Writer) error {
 
 // handle answers for all targets.
 func handle(mux *http.ServeMux, targets []*target) {
-	mux.HandleFunc("/count", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("/count", func(w http.ResponseWriter, r *http.Request) {
+		asked := time.Now()
 		for _, t := range targets {
+			if err := t.settle(r.Context(), asked); err != nil {
+				return // nobody listens any more
+			}
 			fmt.Fprintln(w, t.count())
+		}
+	})
+	mux.HandleFunc("/held", func(w http.ResponseWriter, r *http.Request) {
+		asked := time.Now()
+		for _, t := range targets {
+			if err := t.settle(r.Context(), asked); err != nil {
+				return
+			}
+			fmt.Fprintln(w, t.held())
 		}
 	})
 	mux.HandleFunc("/reset", func(http.ResponseWriter, *http.Request) {
@@ -119,15 +133,20 @@ type target struct {
 	sent   int
 	failed int
 	last   string               // the failure
+	slow   time.Duration        // what the slowest took
+	until  time.Time            // the end of the last one that took long
 	when   map[string]time.Time // each server's last answer
+	busy   map[int]time.Time    // since when each worker waits for an answer
 }
 
-// patience is how long a request may take.
-const patience = 15 * time.Second
+const (
+	patience = 15 * time.Second       // how long a request may take
+	long     = 500 * time.Millisecond // what nobody takes who is not held up
+)
 
 func newTarget(name, url string) *target {
 	return &target{
-		name: name, url: url, when: map[string]time.Time{},
+		name: name, url: url, when: map[string]time.Time{}, busy: map[int]time.Time{},
 		client: &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Second}},
 	}
 }
@@ -143,8 +162,9 @@ func (t *target) call(ctx context.Context, interval time.Duration, worker int) {
 			return
 		case <-ticker.C:
 		}
+		t.begin(worker)
 		server, err := t.request(ctx, worker%2 == 0)
-		t.note(server, err)
+		t.note(worker, server, err)
 	}
 }
 
@@ -167,10 +187,47 @@ func (t *target) request(ctx context.Context, alone bool) (server string, err er
 	return text[strings.LastIndexByte(text, ' ')+1:], err
 }
 
-func (t *target) note(server string, err error) {
+func (t *target) begin(worker int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.busy[worker] = time.Now()
+}
+
+// settle waits until every request has ended that was under way at that time.
+func (t *target) settle(ctx context.Context, at time.Time) error {
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for t.waits(at) {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+	return nil
+}
+
+func (t *target) waits(at time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, began := range t.busy {
+		if began.Before(at) {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *target) note(worker int, server string, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	took := time.Since(t.busy[worker])
+	delete(t.busy, worker)
 	t.sent++
+	t.slow = max(t.slow, took)
+	if took > long {
+		t.until = time.Now()
+	}
 	if err != nil {
 		t.failed++
 		t.last = time.Now().Format("15:04:05.000 ") + err.Error()
@@ -185,10 +242,22 @@ func (t *target) count() string {
 	return strings.TrimSpace(fmt.Sprintf("%s %d %d %s", t.name, t.sent, t.failed, t.last))
 }
 
+// held returns how requests were held up since the reset, in seconds.
+func (t *target) held() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last := 0.0 // none
+	if !t.until.IsZero() {
+		last = float64(t.until.UnixMilli()) / 1000
+	}
+	return fmt.Sprintf("%s %.2f %.3f", t.name, t.slow.Seconds(), last)
+}
+
 func (t *target) reset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.sent, t.failed, t.last = 0, 0, ""
+	t.slow, t.until = 0, time.Time{}
 }
 
 // seen returns the servers that have answered within d.
