@@ -77,3 +77,35 @@ func (run *Running) take(sections []*Section, skip map[string][]socket.ServerSta
 	}
 	return nil
 }
+
+// read asks the process what it runs. fresh is true for a process that was not
+// met before, of which nothing is known.
+func (p *process) read(ctx context.Context, sections []*Section, full bool) (run Running, fresh bool, err error) {
+	for attempt := 0; ; attempt++ {
+		run, err = ask(ctx, p.client, sections, full)
+		if err != nil {
+			return run, false, err
+		}
+		if !run.Info.Stopping {
+			break
+		}
+		// A newer process listens on the path; the old one answers on the
+		// connection that we have, and cannot end before we leave it.
+		_ = p.client.Close()
+		if attempt > 0 {
+			return run, false, fmt.Errorf("%s: HAProxy (pid %d) is stopping, and no other process listens yet", p.client.Path(), run.Info.PID)
+		}
+	}
+	if fresh = !sameProcess(p.info, run.Info); fresh {
+		p.known, p.services, p.open, p.last = Known{}, map[string]*verdict{}, nil, nil // until it is met
+	}
+	p.info = run.Info
+	return run, fresh, nil
+}
+
+func sameProcess(a, b socket.Info) bool {
+	if a.PID != b.PID || a.Version != b.Version || !a.Start.Equal(b.Start) {
+		return false
+	}
+	return !a.Start.IsZero() || b.Uptime >= a.Uptime
+}

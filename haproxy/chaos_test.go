@@ -146,8 +146,17 @@ func shrink(t *testing.T, program []deed, log string, err error) ([]deed, string
 	return program, log, err
 }
 
-// story returns the end of what happened.
+// story returns the end of what happened, and before that what names the server
+// which the failure begins with.
 func (a *arena) story() string {
 	lines := strings.Split(strings.TrimSpace(a.log.String()), "\n")
-	return strings.Join(lines[max(0, len(lines)-60):], "\n")
+	end := max(0, len(lines)-60)
+	server, _, _ := strings.Cut(a.failed.Error(), " ")
+	var about []string
+	for _, line := range lines[:end] {
+		if strings.Contains(line, server) {
+			about = append(about, line)
+		}
+	}
+	return strings.Join(append(about[max(0, len(about)-40):], lines[end:]...), "\n")
 }

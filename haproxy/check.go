@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"smartstack/haproxy/master"
+	"smartstack/haproxy/preflight"
 	"smartstack/internal/atomicfile"
 )
 
@@ -57,6 +58,38 @@ func newCheck(o *Options, env []string) checkFunc {
 			err = fmt.Errorf("%w (haproxy_path names another program, or off for no check)", err)
 		}
 		return path, err
+	}
+}
+
+// errCannotRun says that a text without mistakes asks for what HAProxy cannot have
+// now.
+var errCannotRun = errors.New("HAProxy could not run with it")
+
+// mayRun refuses what HAProxy would find out only while it loads the file, when
+// the one before has been told to make room.
+func (p *publisher) mayRun(path string, text []byte) error {
+	if p.faults == nil {
+		return nil
+	}
+	var said strings.Builder
+	for _, f := range p.faults(text, p.content()) {
+		fmt.Fprintf(&said, "[%s:%d] : %v\n", path, f.Line, f.Err)
+	}
+	if said.Len() == 0 {
+		return nil
+	}
+	return &commandError{Line: "trying what " + path + " asks for", Output: said.String(), Err: errCannotRun, Refused: true}
+}
+
+// newFaults asks for the faults of a HAProxy that is our child; nil = it is not, so
+// that it may live where other ports are free.
+func newFaults(o *Options, env []string) func(text, running []byte) []preflight.Fault {
+	program := findHAProxy(o.HAProxyPath, env)
+	if !o.Supervise || program == "" {
+		return nil
+	}
+	return func(text, running []byte) []preflight.Fault {
+		return preflight.Faults(text, running, preflight.Self(program))
 	}
 }
 

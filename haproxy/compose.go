@@ -42,7 +42,8 @@ type Composer struct {
 
 // entry is what the Composer keeps of one service.
 type entry struct {
-	spec       ServiceConfig
+	spec       *ServiceConfig // not changed
+	disabled   bool           // by its options, or for a name that another service has
 	configured *layout
 	fromData   *layout // by the registry's options; nil while it has none, or bad ones
 	data       string  // the registry's options that fromData was made from
@@ -66,7 +67,8 @@ type known struct {
 }
 
 // NewComposer returns a Composer that has seen no snapshot. host is the name
-// of this machine; it seeds the order of servers when the options do not.
+// of this machine; it seeds the order of servers when the options do not. The
+// services belong to the Composer from here on.
 func NewComposer(o Options, services []ServiceConfig, host string) *Composer {
 	seed, err := o.seed()
 	if err != nil || seed == nil {
@@ -91,10 +93,10 @@ func NewComposer(o Options, services []ServiceConfig, host string) *Composer {
 	var clashes []Warning
 	c.names, clashes = claimAll(&o, services)
 	c.warnings = append(c.warnings, clashes...)
-	for _, spec := range services {
-		spec.Options.Disabled = spec.Options.Disabled ||
-			slices.ContainsFunc(clashes, func(w Warning) bool { return w.Service == spec.Name })
-		c.entries[spec.Name] = &entry{spec: spec}
+	for i := range services {
+		spec := &services[i]
+		clash := slices.ContainsFunc(clashes, func(w Warning) bool { return w.Service == spec.Name })
+		c.entries[spec.Name] = &entry{spec: spec, disabled: clash || spec.Options.Disabled}
 	}
 	return c
 }
@@ -186,7 +188,7 @@ func (c *Composer) patch(s service.Snapshot, now time.Time) bool {
 func (c *Composer) sectionOf(svc *service.Service, now time.Time) *Section {
 	e := c.entries[svc.Name]
 	if e == nil {
-		e = &entry{spec: ServiceConfig{Name: svc.Name}}
+		e = &entry{spec: &ServiceConfig{Name: svc.Name}}
 		c.entries[svc.Name] = e
 	}
 	if e.service == svc && (e.expires.IsZero() || now.Before(e.expires)) {
@@ -247,7 +249,7 @@ func (c *Composer) State(s service.Snapshot, now time.Time) State {
 // section makes the service's section; nil when there is none.
 func (c *Composer) section(e *entry, svc *service.Service, now time.Time) *Section {
 	l := c.layout(e, svc)
-	if l.disabled {
+	if e.disabled || l.disabled {
 		return nil
 	}
 	sec := &Section{

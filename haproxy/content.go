@@ -1,6 +1,7 @@
 package haproxy
 
 import (
+	"iter"
 	"maps"
 	"slices"
 )
@@ -9,7 +10,7 @@ import (
 // compared without comments and blank lines.
 type content struct {
 	preamble []byte
-	stanzas  map[string][]byte // the frontend and backend of each service
+	stanzas  texts // the frontend and backend of each service
 	shared   []byte
 	// sections are those that stanzas has the texts of, all of them; nil = not
 	// known. A section that stays is the same pointer, so that comparing two
@@ -23,23 +24,80 @@ func contentOf(m Model, like *content) content {
 	c := content{preamble: m.Preamble, shared: m.SharedFrontend, sections: m.Sections}
 	if like != nil {
 		if at, alike := apart(like.sections, m.Sections); alike {
-			c.stanzas = maps.Clone(like.stanzas)
+			c.stanzas = like.stanzas.clone()
 			for _, i := range at {
-				c.stanzas[m.Sections[i].Service] = m.Sections[i].Text
+				c.stanzas.set(m.Sections[i].Service, m.Sections[i].Text)
 			}
 			return c
 		}
 	}
-	c.stanzas = make(map[string][]byte, len(m.Sections))
+	c.stanzas.most = make(map[string][]byte, len(m.Sections))
 	for _, s := range m.Sections {
-		c.stanzas[s.Service] = s.Text
+		c.stanzas.most[s.Service] = s.Text
 	}
 	return c
 }
 
+// texts are texts by service. Two contents of which one follows the other have
+// nearly all of them in common, and share these.
+type texts struct {
+	most map[string][]byte // shared: not changed
+	new  map[string][]byte // what counts instead
+}
+
+// clone returns texts of which set changes nobody else's.
+func (t texts) clone() texts {
+	if len(t.new) <= len(t.most)/16 {
+		return texts{most: t.most, new: maps.Clone(t.new)}
+	}
+	whole := maps.Clone(t.most)
+	maps.Copy(whole, t.new)
+	return texts{most: whole}
+}
+
+func (t *texts) set(service string, text []byte) {
+	if t.new == nil {
+		t.new = map[string][]byte{}
+	}
+	t.new[service] = text
+}
+
+func (t texts) of(service string) (text []byte, there bool) {
+	if text, there = t.new[service]; !there {
+		text, there = t.most[service]
+	}
+	return text, there
+}
+
+func (t texts) count() int {
+	n := len(t.most)
+	for name := range t.new {
+		if _, there := t.most[name]; !there {
+			n++
+		}
+	}
+	return n
+}
+
+// all is in no order.
+func (t texts) all() iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		for name, text := range t.new {
+			if !yield(name, text) {
+				return
+			}
+		}
+		for name, text := range t.most {
+			if _, replaced := t.new[name]; !replaced && !yield(name, text) {
+				return
+			}
+		}
+	}
+}
+
 // clone returns a copy that may be changed.
 func (c *content) clone() *content {
-	return &content{preamble: c.preamble, shared: c.shared, stanzas: maps.Clone(c.stanzas), sections: slices.Clone(c.sections)}
+	return &content{preamble: c.preamble, shared: c.shared, stanzas: c.stanzas.clone(), sections: slices.Clone(c.sections)}
 }
 
 // apart returns the places at which a and b have different sections of the same
@@ -75,11 +133,11 @@ func changedSections(a, b []*Section) []*Section {
 
 // differs reports whether HAProxy would notice a difference between c and m.
 func (c *content) differs(m Model) bool {
-	if len(c.stanzas) != len(m.Sections) || !sameLines(c.preamble, m.Preamble) || !sameLines(c.shared, m.SharedFrontend) {
+	if c.stanzas.count() != len(m.Sections) || !sameLines(c.preamble, m.Preamble) || !sameLines(c.shared, m.SharedFrontend) {
 		return true
 	}
 	return slices.ContainsFunc(changedSections(c.sections, m.Sections), func(s *Section) bool {
-		text, there := c.stanzas[s.Service]
+		text, there := c.stanzas.of(s.Service)
 		return !there || stanzaChange(text, s.Text) != ""
 	})
 }
@@ -87,7 +145,8 @@ func (c *content) differs(m Model) bool {
 // says reports whether the sections have the same texts in c.
 func (c *content) says(sections []*Section) bool {
 	return !slices.ContainsFunc(changedSections(c.sections, sections), func(s *Section) bool {
-		return !sameText(c.stanzas[s.Service], s.Text)
+		text, _ := c.stanzas.of(s.Service)
+		return !sameText(text, s.Text)
 	})
 }
 
@@ -102,13 +161,13 @@ func unlike(old, now *content) []string {
 			}
 		}
 	} else {
-		for name, after := range now.stanzas {
-			if before, was := old.stanzas[name]; !was || !sameText(before, after) {
+		for name, after := range now.stanzas.all() {
+			if before, was := old.stanzas.of(name); !was || !sameText(before, after) {
 				names = append(names, name)
 			}
 		}
-		for name := range old.stanzas {
-			if _, still := now.stanzas[name]; !still {
+		for name := range old.stanzas.all() {
+			if _, still := now.stanzas.of(name); !still {
 				names = append(names, name)
 			}
 		}

@@ -12,7 +12,7 @@ const (
 	saveEvery   = time.Minute            // its age is a sign of life to others
 	probeEvery  = time.Second            // how soon a HAProxy that restarted is noticed
 	lookEvery   = 10 * time.Second       // how soon a file that somebody else changed is noticed
-	jobPoll     = 20 * time.Millisecond  // how often a running command is looked at
+	jobPoll     = 20 * time.Millisecond  // how often a running command, or a new HAProxy, is looked at
 
 	firstFileRetry   = time.Second
 	longestFileRetry = time.Minute
@@ -84,6 +84,7 @@ type situation struct {
 	immediate bool      // there is no socket that brings changes to HAProxy
 	fileRetry time.Time // a write has failed: not before; zero = it has not
 	recheck   time.Time // services are in quarantine: tried again then
+	loads     time.Time // a new HAProxy may be loading the file until then; zero = none
 
 	reload     bool // there are reasons for one
 	notBefore  time.Time
@@ -119,7 +120,7 @@ func decide(s situation) (step, time.Duration) {
 		if s.stale {
 			due = s.pending.due(s.immediate)
 		}
-		if due = later(due, s.fileRetry); !due.After(s.now) {
+		if due = later(later(due, s.fileRetry), s.loads); !due.After(s.now) {
 			return stepWrite, 0
 		}
 		at(due)

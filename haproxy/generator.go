@@ -19,7 +19,7 @@ func (c *Composer) layout(e *entry, svc *service.Service) *layout {
 		return e.current()
 	}
 	e.data, e.dataFault, e.fromData = string(raw), "", nil
-	if e.spec.Options.Disabled || len(raw) == 0 || isEmptyObject(raw) {
+	if e.disabled || len(raw) == 0 || isEmptyObject(raw) {
 		return e.current()
 	}
 	options, err := decodeGenerator(e.spec.Name, raw)

@@ -1,11 +1,13 @@
 package haproxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,7 +61,7 @@ type Inspected struct {
 	Err     string // it cannot be asked; the rest is then empty
 	// Servers and Sums hold what it runs, by the backend's name.
 	Servers map[string][]socket.Detail
-	Sums    map[string]socket.Detail
+	Sums    map[string]*socket.Detail
 }
 
 // Inspect asks every HAProxy process of the configuration what it runs: about
@@ -84,7 +86,7 @@ func (out *Output) InspectSums(ctx context.Context) []Inspected {
 }
 
 func inspect(ctx context.Context, path string, backends []string, kinds string) Inspected {
-	one := Inspected{Socket: path, Servers: map[string][]socket.Detail{}, Sums: map[string]socket.Detail{}}
+	one := Inspected{Socket: path, Servers: map[string][]socket.Detail{}, Sums: map[string]*socket.Detail{}}
 	c := socket.New(path)
 	defer c.Close()
 	if err := one.ask(ctx, c, backends, kinds); err != nil {
@@ -110,22 +112,17 @@ func (one *Inspected) ask(ctx context.Context, c *socket.Client, backends []stri
 		return err
 	}
 	one.Version, one.PID = info.Version, info.PID
-	var cmds []string
 	if len(backends) == 0 {
-		cmds = append(cmds, "show stat -1 "+kinds+" -1")
+		return one.read(ctx, c, "-1", kinds)
 	}
 	for _, r := range replies[1:] {
 		if id := backendID(r); id != "" {
-			cmds = append(cmds, "show stat "+id+" "+kinds+" -1")
+			if err := one.read(ctx, c, id, kinds); err != nil {
+				return err
+			}
 		}
 	}
-	if len(cmds) == 0 {
-		return nil
-	}
-	if replies, err = send(ctx, c, info, cmds); err != nil {
-		return err
-	}
-	return one.take(replies)
+	return nil
 }
 
 // backendID reads a backend's number from the reply to show servers state;
@@ -139,24 +136,47 @@ func backendID(reply string) string {
 	return ""
 }
 
-func (one *Inspected) take(replies []string) error {
-	for _, r := range replies {
-		details, err := socket.ParseDetails(r)
-		if err != nil {
-			if strings.Contains(r, "No such proxy") {
-				continue // gone since
-			}
+// read takes in show stat of a backend, or of all (-1), line by line: of a large
+// HAProxy it has megabytes.
+func (one *Inspected) read(ctx context.Context, c *socket.Client, id, kinds string) error {
+	ctx, cancel := context.WithTimeout(ctx, longestAnswer)
+	defer cancel()
+	var details socket.Details
+	var servers []socket.Detail // of the backend that is being told of
+	lines, gone := 0, false     // gone since its number was asked for
+	err := c.Lines(ctx, "show stat "+id+" "+kinds+" -1", func(line []byte) error {
+		lines++
+		gone = gone || lines == 1 && bytes.Contains(line, []byte("No such proxy"))
+		if gone || len(line) == 0 {
+			return nil
+		}
+		d, ok, err := details.Line(line)
+		if err != nil || !ok {
 			return err
 		}
-		for _, d := range details {
-			if d.IsBackend() {
-				one.Sums[d.Backend] = d
-			} else {
-				one.Servers[d.Backend] = append(one.Servers[d.Backend], d)
-			}
+		if len(servers) > 0 && servers[0].Backend != d.Backend {
+			servers = one.keep(servers)
 		}
+		if d.IsBackend() {
+			sum := d // only what is kept costs memory
+			one.Sums[d.Backend] = &sum
+		} else {
+			servers = append(servers, d)
+		}
+		return nil
+	})
+	one.keep(servers)
+	return err
+}
+
+// keep adds the servers of a backend, without what append has in reserve, and
+// returns the list for the next ones.
+func (one *Inspected) keep(servers []socket.Detail) []socket.Detail {
+	if len(servers) > 0 {
+		name := servers[0].Backend
+		one.Servers[name] = slices.Concat(one.Servers[name], servers)
 	}
-	return nil
+	return servers[:0]
 }
 
 // ConfigFile returns where the file is; empty when none is written.

@@ -223,8 +223,8 @@ func (m *memory) isAhead() func(service string) bool {
 	}
 	ahead := map[string]bool{}
 	for _, s := range changedSections(m.file.sections, m.want.Sections) {
-		file, inFile := m.file.stanzas[s.Service]
-		if text, ok := m.loaded.stanzas[s.Service]; ok && inFile && !sameText(text, file) && sameText(text, s.Text) {
+		file, inFile := m.file.stanzas.of(s.Service)
+		if text, ok := m.loaded.stanzas.of(s.Service); ok && inFile && !sameText(text, file) && sameText(text, s.Text) {
 			ahead[s.Service] = true
 		}
 	}
@@ -336,6 +336,9 @@ func (m *memory) situation(now time.Time) situation {
 	}
 	if m.sync != nil {
 		s.probe = probeEvery
+	}
+	if s.loads = m.loadsUntil(now); !s.loads.IsZero() {
+		s.probe = jobPoll
 	}
 	if m.job == nil {
 		list, notBefore := m.reloadReasons()

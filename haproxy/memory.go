@@ -96,7 +96,8 @@ func newMemory(out *Output) *memory {
 		stale:    true,
 		publisher: &publisher{
 			target: &target{path: o.ConfigFilePath, owner: owner{os.Getpid(), out.deps.Host, out.deps.Config, time.Now()}}, hook: out.hook, writes: o.DoWrites, check: check, always: o.DoChecks,
-			hosts: &hostCache{lookup: out.deps.Lookup, patience: filePatience, stale: true},
+			faults: newFaults(o, out.deps.Env),
+			hosts:  &hostCache{lookup: out.deps.Lookup, patience: filePatience, stale: true},
 		},
 	}
 	m.sync = out.sync
@@ -306,7 +307,7 @@ func (m *memory) learnLoaded() {
 // contentOfFile takes an earlier run's file apart as the services of want
 // would have written it.
 func contentOfFile(text []byte, want Model) (content, []*Section) {
-	c := content{stanzas: map[string][]byte{}}
+	c := content{stanzas: texts{most: map[string][]byte{}}}
 	owners, wanted := map[string]*Section{}, map[string][]byte{}
 	var sections []*Section
 	for _, s := range want.Sections {
@@ -336,7 +337,7 @@ func contentOfFile(text []byte, want Model) (content, []*Section) {
 		case s.Title == "frontend "+sharedName:
 			c.shared = append(c.shared, s.Text...)
 		case !fixed[s.Title] && (kind == "frontend" || kind == "backend"):
-			c.stanzas[name] = append(c.stanzas[name], s.Text...) // of a service that is gone
+			c.stanzas.most[name] = append(c.stanzas.most[name], s.Text...) // of a service that is gone
 		default:
 			c.preamble = append(c.preamble, s.Text...)
 		}
@@ -346,7 +347,7 @@ func contentOfFile(text []byte, want Model) (content, []*Section) {
 		if now := wanted[s.Service]; bytes.Equal(s.Text, now) {
 			s.Text = now // most are: one copy is enough
 		}
-		c.stanzas[s.Service] = s.Text
+		c.stanzas.most[s.Service] = s.Text
 	}
 	return c, sections
 }

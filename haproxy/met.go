@@ -90,8 +90,9 @@ func (p *process) doubt(m *Met, want Model, loaded func(string) []byte) {
 // started, so that those must be the file's, too.
 func (m *Met) odd(file content, want Model, started bool) string {
 	inherited := inheritedLines(want.Preamble)
-	for _, service := range slices.Sorted(maps.Keys(file.stanzas)) {
-		for _, st := range SplitStanzas(file.stanzas[service]) {
+	said := maps.Collect(file.stanzas.all())
+	for _, service := range slices.Sorted(maps.Keys(said)) {
+		for _, st := range SplitStanzas(said[service]) {
 			kind, name, _ := strings.Cut(st.Title, " ")
 			_, exists := m.algorithms[name]
 			switch {
@@ -120,7 +121,7 @@ func (m *Met) beside(file content) map[string]bool {
 		}
 	}
 	note(file.preamble)
-	for _, text := range file.stanzas {
+	for _, text := range file.stanzas.all() {
 		note(text)
 	}
 	extra := map[string]bool{}

@@ -8,7 +8,7 @@ import (
 )
 
 func TestBackendsThatTheFileDoesNotHave(t *testing.T) {
-	file := content{preamble: []byte("\nlisten stats\n\tbind :1\n"), stanzas: map[string][]byte{"web": []byte("\nbackend web\n")}}
+	file := content{preamble: []byte("\nlisten stats\n\tbind :1\n"), stanzas: texts{most: map[string][]byte{"web": []byte("\nbackend web\n")}}}
 	m := metWith("\nbackend web\n\nbackend stats\n\nbackend theirs\n\nbackend old\n")
 	if got := m.beside(file); len(got) != 2 || !got["theirs"] || !got["old"] {
 		t.Error(got)
@@ -49,7 +49,7 @@ func TestSignsOfAnotherFile(t *testing.T) {
 		m := as()
 		tc.change(m)
 		for started, want := range map[bool]string{true: tc.started, false: tc.else_} {
-			got := m.odd(content{stanzas: map[string][]byte{"web": []byte(file)}}, Model{}, started)
+			got := m.odd(content{stanzas: texts{most: map[string][]byte{"web": []byte(file)}}}, Model{}, started)
 			if (got == "") != (want == "") || !strings.Contains(got, want) {
 				t.Errorf("%s, just started %v: %q, want %q", tc.name, started, got, want)
 			}

@@ -1,7 +1,6 @@
 package haproxy
 
 import (
-	"bufio"
 	"bytes"
 	"io"
 	"net"
@@ -138,14 +137,16 @@ func (m Model) Render() []byte {
 	return out.Bytes()
 }
 
-// WriteTo writes the whole file to w, in pieces that a disk likes.
+// WriteTo writes the whole file to w, in many small pieces.
 func (m Model) WriteTo(w io.Writer) (n int64, err error) {
-	buf := bufio.NewWriterSize(w, 1<<16)
 	m.parts(func(part []byte) {
-		_, _ = buf.Write(part) // the error comes back from Flush
-		n += int64(len(part))
+		if err == nil {
+			var wrote int
+			wrote, err = w.Write(part)
+			n += int64(wrote)
+		}
 	})
-	return n, buf.Flush()
+	return n, err
 }
 
 func (m Model) parts(yield func(part []byte)) {

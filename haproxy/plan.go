@@ -163,7 +163,9 @@ func (p *planner) plan(s *Section) {
 
 func (p *planner) begin(s *Section, states []socket.ServerState) {
 	p.sec, p.view = s, viewBackend(p.o.Inherited, s.Backend)
-	p.is, p.ids = make(map[string]*socket.ServerState, len(states)), make(map[int]string, len(states))
+	p.is = make(map[string]*socket.ServerState, len(states))
+	p.ids = make(map[int]string, max(len(states), len(s.Servers)))
+	p.out.Steps = slices.Grow(p.out.Steps, max(0, len(s.Servers)-len(states)))
 	p.stays, p.gains, p.blocks, p.loaded = 0, 0, 0, nil
 	for i := range states {
 		p.is[states[i].Name] = &states[i]
@@ -257,7 +259,8 @@ func (p *planner) addCommands(w *Server, name string) (cmds []string, line strin
 			address = ""
 		}
 	}
-	settings, err := lineSettings(w.Line())
+	written := w.Line()
+	settings, err := lineSettings(written)
 	if err != nil {
 		return nil, "", KindOptions, "its options hold " + err.Error()
 	}
@@ -268,11 +271,10 @@ func (p *planner) addCommands(w *Server, name string) (cmds []string, line strin
 	if address == "" {
 		return nil, "", "", "its name " + w.Host + " has no address"
 	}
-	added := *w
-	added.ID, added.Options = p.idFor(w, settings), cutID(w.Options)
-	words := []string{"add server", p.sec.BackendName + "/" + name, address}
-	if added.ID > 0 {
-		words = append(words, "id", strconv.Itoa(added.ID))
+	id := p.idFor(w, settings)
+	words := append(make([]string, 0, 5+2*len(settings)), "add server", p.sec.BackendName+"/"+name, address)
+	if id > 0 {
+		words = append(words, "id", strconv.Itoa(id))
 	}
 	for _, s := range settings {
 		switch s.word {
@@ -295,7 +297,12 @@ func (p *planner) addCommands(w *Server, name string) (cmds []string, line strin
 	if !ok {
 		return nil, "", KindOptions, "its options hold a word that the socket does not take"
 	}
-	return append([]string{add}, activate(p.ref(name), settings)...), enabledLine(added), "", ""
+	if w.Disabled || id != w.ID || hasWord(w.Options, "id") {
+		added := *w
+		added.ID, added.Options = id, cutID(w.Options)
+		written = enabledLine(added)
+	}
+	return append([]string{add}, activate(words[1], settings)...), written, "", ""
 }
 
 // idFor returns the id that the file has, or a free one while another server
@@ -334,27 +341,33 @@ func (p *planner) freeID() int {
 // activate brings an added server into rotation. Checks are enabled first, so
 // that it starts as a server of the file does: up, and down at the first
 // failure.
-func activate(r ServerRef, settings []setting) []string {
+func activate(ref string, settings []setting) []string {
 	var cmds []string
 	if _, ok := find(settings, "check"); ok {
-		cmds = append(cmds, "enable health "+r.String())
+		cmds = append(cmds, "enable health "+ref)
 	}
 	if _, ok := find(settings, "agent-check"); ok {
-		cmds = append(cmds, "enable agent "+r.String())
+		cmds = append(cmds, "enable agent "+ref)
 	}
-	return append(cmds, "enable server "+r.String())
+	return append(cmds, "enable server "+ref)
 }
 
 // joinCommand joins a command; the first part is taken as it stands.
 func joinCommand(parts []string) (string, bool) {
+	size := len(parts)
+	for _, part := range parts {
+		size += len(part)
+	}
 	var text strings.Builder
+	text.Grow(size)
 	text.WriteString(parts[0])
 	for _, part := range parts[1:] {
 		word, ok := cliWord(part)
 		if !ok {
 			return "", false
 		}
-		text.WriteString(" " + word)
+		text.WriteByte(' ')
+		text.WriteString(word)
 	}
 	return text.String(), true
 }

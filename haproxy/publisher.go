@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"smartstack/haproxy/preflight"
 )
 
 const (
@@ -30,7 +32,10 @@ type publisher struct {
 	// check looks at the text staged at path; nil = there is none. An error
 	// that is a refusal blames the text, any other the check itself.
 	check  func(ctx context.Context, path string, text []byte) (checkedPath string, err error)
-	always bool       // check even what is proven
+	always bool // check even what is proven
+	// faults finds what a check cannot know in a text that replaces running; nil =
+	// it is not asked.
+	faults func(text, running []byte) []preflight.Fault
 	hosts  *hostCache // finds names without an address; nil = nobody is asked
 
 	known    bool   // what the file says is known, and seen is valid
@@ -214,6 +219,9 @@ func (p *publisher) settle(ctx context.Context, whole Model) (m Model, s *staged
 		text := m.Render()
 		path, err := p.check(ctx, s.Path(), text)
 		if err == nil {
+			path, err = s.Path(), p.mayRun(s.Path(), text)
+		}
+		if err == nil {
 			p.loose = !refersToServers(text)
 			return m, s, nil
 		}
@@ -227,6 +235,9 @@ func (p *publisher) settle(ctx context.Context, whole Model) (m Model, s *staged
 		refusal.Line = strings.ReplaceAll(refusal.Line, staged, p.target.path)
 		refusal.Output = strings.ReplaceAll(alerts(refusal.Output), staged, p.target.path)
 		if !p.blameAndHold(want, found) {
+			if errors.Is(err, errCannotRun) { // its lines are known, and nobody can be kept back for them
+				return m, nil, fmt.Errorf("the new configuration is not written: %w", err)
+			}
 			if err := p.bisect(ctx, want, refusal, &checks); err != nil {
 				return m, nil, err
 			}

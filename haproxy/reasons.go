@@ -20,8 +20,8 @@ func reasons(old, now content, skip func(service string) bool) []string {
 		list = append(list, "global, defaults or extra sections changed")
 	}
 	for _, name := range unlike(&old, &now) {
-		before, was := old.stanzas[name]
-		after, is := now.stanzas[name]
+		before, was := old.stanzas.of(name)
+		after, is := now.stanzas.of(name)
 		switch {
 		case was && is && skip != nil && skip(name):
 		case !was:
@@ -185,18 +185,7 @@ func (c *content) since(before *content) (services, reason string) {
 	if before == nil {
 		return "", "it is the first that this synapse writes"
 	}
-	var changed []string
-	for name, text := range c.stanzas {
-		if was, there := before.stanzas[name]; !there || !sameText(was, text) {
-			changed = append(changed, name)
-		}
-	}
-	for name := range before.stanzas {
-		if _, there := c.stanzas[name]; !there {
-			changed = append(changed, name)
-		}
-	}
-	slices.Sort(changed)
+	changed := unlike(before, c)
 	switch {
 	case !sameText(before.preamble, c.preamble) || !sameText(before.shared, c.shared):
 		reason = fmt.Sprintf("global, defaults, extra or shared sections, and %d services, are others", len(changed))

@@ -12,15 +12,15 @@ func TestReasons(t *testing.T) {
 	old := func() content {
 		return content{
 			preamble: []byte("global\n\tmaxconn 10\n"),
-			stanzas: map[string][]byte{
+			stanzas: texts{most: map[string][]byte{
 				"web": []byte("\nfrontend web\n\tbind :1\n\nbackend web\n\tserver a 10.0.0.1:80 id 1\n\tserver b 10.0.0.2:80 id 2\n"),
 				"api": []byte("\nbackend api\n\tserver a 10.0.0.1:80\n"),
-			},
+			}},
 			shared: []byte("\nfrontend shared-frontend\n\tbind :80\n"),
 		}
 	}
 	web := func(text string) func(*content) {
-		return func(c *content) { c.stanzas["web"] = []byte(text) }
+		return func(c *content) { c.stanzas.set("web", []byte(text)) }
 	}
 	for _, tc := range []struct {
 		name   string
@@ -32,7 +32,7 @@ func TestReasons(t *testing.T) {
 		{"global", func(c *content) { c.preamble = []byte("global\n\tmaxconn 11\n") }, []string{"global, defaults or extra sections changed"}},
 		{"shared", func(c *content) { c.shared = nil }, []string{"shared frontend changed"}},
 		{
-			"services", func(c *content) { delete(c.stanzas, "api"); c.stanzas["new"] = []byte("\nbackend new\n") },
+			"services", func(c *content) { delete(c.stanzas.most, "api"); c.stanzas.set("new", []byte("\nbackend new\n")) },
 			[]string{"service api: removed", "service new: added"},
 		},
 		{
@@ -82,8 +82,8 @@ func TestSameLines(t *testing.T) {
 }
 
 func TestAFileTellsWhatIsNew(t *testing.T) {
-	old := content{preamble: []byte("p"), stanzas: map[string][]byte{"a": []byte("1"), "b": []byte("1"), "c": []byte("1")}}
-	now := content{preamble: []byte("p"), stanzas: map[string][]byte{"a": []byte("1"), "b": []byte("2"), "d": []byte("1")}}
+	old := content{preamble: []byte("p"), stanzas: texts{most: map[string][]byte{"a": []byte("1"), "b": []byte("1"), "c": []byte("1")}}}
+	now := content{preamble: []byte("p"), stanzas: texts{most: map[string][]byte{"a": []byte("1"), "b": []byte("2"), "d": []byte("1")}}}
 	for want, c := range map[string]struct{ before, now *content }{
 		" it is the first that this synapse writes":                               {nil, &now},
 		"b, c, d 3 services are others":                                           {&old, &now},

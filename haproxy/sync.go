@@ -26,6 +26,9 @@ func (m *memory) syncOnce(ctx context.Context) (again bool) {
 	loaded := m.loaded
 	if m.isReloading(time.Now()) {
 		loaded = nil
+		if m.runtime != nil {
+			m.runtime.greet()
+		}
 	}
 	if m.runtime != nil && loaded != m.syncedTo {
 		m.runtime.compareAll() // against what was not known before
@@ -34,7 +37,8 @@ func (m *memory) syncOnce(ctx context.Context) (again bool) {
 		if loaded == nil {
 			return nil
 		}
-		return loaded.stanzas[service]
+		text, _ := loaded.stanzas.of(service)
+		return text
 	})
 	now := time.Now()
 	if len(res.Steps) > 0 {
@@ -69,7 +73,18 @@ func (m *memory) syncOnce(ctx context.Context) (again bool) {
 // last reload, which has not loaded the file: the command of a reload ends before
 // the new process runs.
 func (m *memory) isReloading(now time.Time) bool {
-	return m.out.deps.Reload == nil && m.metAt.Before(m.lastReload.At) && m.lastReload.Err == "" && now.Sub(m.lastReload.At) < settleTime
+	began := m.lastReload.At.Add(-m.lastReload.Took)
+	return m.out.deps.Reload == nil && m.metAt.Before(began) && m.lastReload.Err == "" && now.Sub(m.lastReload.At) < settleTime
+}
+
+// loadsUntil is until when the file stays as it is because a process may be
+// loading it: which of two files that was, nobody could tell, and only one more
+// reload would make it sure. Zero = nobody loads it.
+func (m *memory) loadsUntil(now time.Time) time.Time {
+	if m.sync == nil || !m.met || !m.downFrom.IsZero() || !m.isReloading(now) {
+		return time.Time{}
+	}
+	return m.lastReload.At.Add(settleTime)
 }
 
 // metProcess takes note of a HAProxy that was not there before. It has loaded
@@ -170,7 +185,7 @@ func (m *memory) noteSynced() {
 		}
 		return next
 	}
-	all := len(m.loaded.stanzas) == len(m.want.Sections)
+	all := m.loaded.stanzas.count() == len(m.want.Sections)
 	for i, s := range m.want.Sections {
 		if alike {
 			if len(at) == 0 || at[0] != i {
@@ -178,20 +193,23 @@ func (m *memory) noteSynced() {
 			}
 			at = at[1:]
 		}
-		was, there := m.loaded.stanzas[s.Service]
+		was, there := m.loaded.stanzas.of(s.Service)
 		switch {
 		case !there, !sameText(was, s.Text) && (m.refusals[s.Service] != "" || !sameStructure(was, s.Text)):
 			all = false
 			continue
 		case !sameText(was, s.Text):
-			edit().stanzas[s.Service] = s.Text
+			edit().stanzas.set(s.Service, s.Text)
 		}
 		if alike {
 			edit().sections[i] = s
 		}
 	}
-	if !alike && all {
+	switch {
+	case !alike && all:
 		edit().sections = m.want.Sections
+	case !alike && next != nil:
+		next.sections = nil // some are others by now
 	}
 	if next != nil {
 		m.loaded, m.syncedTo = next, next

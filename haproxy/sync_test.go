@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -226,6 +227,44 @@ func TestForeignRestart(t *testing.T) {
 		f.fresh = true // which of the two files has it loaded?
 		b.spend(apply, time.Minute)
 		b.wantReloads(2)
+	})
+}
+
+// The command of a reload ends before the new process runs. A server that is
+// added in between is told to the old one, and to the new one when that is met: it
+// needs no reload of its own.
+func TestAServerAddedRightAfterAReloadNeedsNone(t *testing.T) {
+	b := newBed(t, "web")
+	count := filepath.Join(t.TempDir(), "reloads")
+	b.options.ReloadCommand = "echo reload >> " + count
+	wantReloads := func(n int) {
+		t.Helper()
+		text, err := os.ReadFile(count)
+		if got := strings.Count(string(text), "\n"); err != nil || got != n {
+			t.Errorf("%d reloads, %v, want %d: %+v", got, err, n, b.out.Status())
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b.t = t
+		f := &fakeSocket{fresh: true}
+		b.open()
+		b.out.sync = f.sync
+		apply := b.wanting("1")
+		b.spend(apply, time.Minute)
+		wantReloads(1)
+
+		m := b.out.memory
+		m.loaded, m.unknown = nil, "a test"
+		b.spend(apply, 50*time.Millisecond)
+		wantReloads(2)
+		apply = b.wanting("1 2")
+		b.spend(apply, 500*time.Millisecond)
+		text, _ := m.file.stanzas.of("web")
+		f.fresh, f.met = true, metWith(string(text)) // the new process has loaded the file
+		b.spend(apply, time.Minute)
+		b.wantFile("1 2", "")
+		wantReloads(2)
+		b.close()
 	})
 }
 

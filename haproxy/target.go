@@ -1,6 +1,8 @@
 package haproxy
 
 import (
+	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +28,7 @@ type target struct {
 	path  string // as configured
 	owner owner  // we
 	lock  *os.File
+	disk  *bufio.Writer // kept from one text to the next
 }
 
 // stamp tells whether a file is still the one that was written.
@@ -151,7 +154,10 @@ func (t *target) stage(text io.WriterTo) (*staged, error) {
 	if info != nil {
 		mode = info.Mode().Perm()
 	}
-	s, err := atomicfile.StageFrom(dir, name, text, mode, atomicfile.Options{})
+	if t.disk == nil {
+		t.disk = bufio.NewWriterSize(nil, 1<<16)
+	}
+	s, err := atomicfile.StageFrom(dir, name, pieces{text, t.disk}, mode, atomicfile.Options{})
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
@@ -165,6 +171,19 @@ func (t *target) stage(text io.WriterTo) (*staged, error) {
 		return nil, errors.Join(err, st.discard())
 	}
 	return st, nil
+}
+
+// pieces is a text that is written in pieces which a disk likes.
+type pieces struct {
+	text io.WriterTo
+	buf  *bufio.Writer
+}
+
+func (p pieces) WriteTo(w io.Writer) (int64, error) {
+	p.buf.Reset(w)
+	defer p.buf.Reset(nil)
+	n, err := p.text.WriteTo(p.buf)
+	return n, cmp.Or(err, p.buf.Flush())
 }
 
 // keepOwner gives the new file the old one's owner. Only root can do that to

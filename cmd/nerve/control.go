@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"smartstack/internal/config"
@@ -17,6 +18,7 @@ type report struct {
 	Version  int            `json:"version"` // of this form; it grows when a key changes its meaning or goes
 	Program  string         `json:"program"`
 	Build    string         `json:"build"`
+	Loaded   time.Time      `json:"loaded"`            // since when the configuration is in force
 	Warning  string         `json:"warning,omitempty"` // the order is followed, but
 	Services []nerve.Status `json:"services"`
 }
@@ -42,10 +44,10 @@ const (
 const longest = 10 * 365 * 24 * time.Hour
 
 // routes lets operators reach the loops.
-func routes(s *control.Server, c *nerve.Control) {
+func routes(s *control.Server, c *nerve.Control, loaded *instant) {
 	s.Handle("GET /services", control.Read, control.JSON(func(r *http.Request) (any, error) {
 		list, err := c.Status(r.Context(), r.URL.Query()["name"]...)
-		return answer(list, err)
+		return answer(list, loaded, err)
 	}))
 	s.Handle("POST /orders", control.Change, control.JSON(func(r *http.Request) (any, error) {
 		var o order
@@ -57,13 +59,13 @@ func routes(s *control.Server, c *nerve.Control) {
 			return nil, err
 		}
 		list, err := c.Apply(r.Context(), change)
-		return answer(list, err)
+		return answer(list, loaded, err)
 	}))
 }
 
 // answer gives the right status to an error.
-func answer(list []nerve.Status, err error) (any, error) {
-	r := report{Version: inside.Version, Program: "nerve", Build: version, Services: list}
+func answer(list []nerve.Status, loaded *instant, err error) (any, error) {
+	r := report{Version: inside.Version, Program: "nerve", Build: version, Loaded: loaded.get(), Services: list}
 	switch {
 	case err == nil:
 	case errors.Is(err, nerve.ErrNotSaved):
@@ -113,4 +115,17 @@ func socketOf(path string) (string, error) {
 	}
 	root.Decode(&o, &config.Report{})
 	return o.Control.Socket, nil
+}
+
+// instant is a moment that one goroutine notes and others read.
+type instant struct{ at atomic.Pointer[time.Time] }
+
+func (i *instant) set(t time.Time) { i.at.Store(&t) }
+
+// get returns the zero time while nothing was noted.
+func (i *instant) get() time.Time {
+	if t := i.at.Load(); t != nil {
+		return *t
+	}
+	return time.Time{}
 }

@@ -47,7 +47,7 @@ func (h *operated) configure(weight int, control string) {
 	h.write(fmt.Sprintf(`{"instance_id": "i-1", "control": {"socket": %q%s}, "state_file": %q, "services": {"web": {
 		"host": "127.0.0.1", "port": %d, "weight": %d, "check_interval": 0.05, %s
 		"reporter_type": "file", "path": %q, "refresh_interval": 0.1,
-		"checks": [{"type": "tcp", "timeout": 1}]}}}`,
+		"checks": [{"type": "tcp", "timeout": 10}]}}}`,
 		h.socket, control, filepath.Join(h.dir, "state"), h.port, weight, h.extra, h.registry))
 }
 
@@ -109,13 +109,27 @@ func TestOperatorsCommands(t *testing.T) {
 	n = start(t, "-c", h.config)
 	n.says("an operator's order is in force")
 	h.ready()
+	status := func() (r report) {
+		t.Helper()
+		out, _ = h.nerve("status", "web", "--json")
+		if err := json.Unmarshal([]byte(out), &r); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return r
+	}
+	before := status()
 	h.configure(9, "")
 	n.signal(syscall.SIGHUP)
 	n.says("service runs with its new options")
-	out, _ = h.nerve("status", "web", "--json")
-	var r report
-	if err := json.Unmarshal([]byte(out), &r); err != nil || r.Services[0].State != nerve.Out || r.Services[0].Order.Out.By != "ann" {
-		t.Errorf("%v\n%s", err, out)
+	servers.Eventually(t, func() error { // it is said when all of the file is in force
+		if after := status(); before.Loaded.IsZero() || !after.Loaded.After(before.Loaded) {
+			return fmt.Errorf("the configuration was loaded at %v, and at %v after a HUP", before.Loaded, after.Loaded)
+		}
+		return nil
+	})
+	r := status()
+	if r.Services[0].State != nerve.Out || r.Services[0].Order.Out.By != "ann" {
+		t.Errorf("%s", out)
 	}
 	h.registered(0)
 	h.must("up for", "up", "web", "--wait")

@@ -18,7 +18,7 @@ import (
 
 // look lets people and scrapers look into nerve.
 func look(s *control.Server, p *program, c *nerve.Control) {
-	w := &window{services: c, log: p.start.Telemetry, config: p.start.Config, started: time.Now()}
+	w := &window{services: c, log: p.start.Telemetry, config: p.start.Config, started: time.Now(), loaded: &p.loaded}
 	w.host, _ = os.Hostname() // it is only shown
 	inside.Register(s, inside.Program{
 		Name: "nerve", Version: version, Log: w.log,
@@ -37,6 +37,7 @@ type window struct {
 	config   string
 	host     string
 	started  time.Time
+	loaded   *instant
 }
 
 // ready tells whether every service of the configuration has been decided about.
@@ -56,14 +57,17 @@ func (w *window) ready(ctx context.Context) error {
 	return nil
 }
 
-func (w *window) board(ctx context.Context, full bool) (*inside.Board, error) {
-	list, err := w.services.Status(ctx)
+func (w *window) board(ctx context.Context, scope inside.Scope) (*inside.Board, error) {
+	list, err := w.services.Status(ctx, scope.Services...)
 	if err != nil {
 		return nil, err
 	}
 	b := &inside.Board{
-		Version: inside.Version, Program: "nerve", Build: version, Host: w.host, Config: w.config,
-		Now: time.Now(), Started: w.started, Ready: true, Problems: []string{}, Services: make([]inside.Service, 0, len(list)),
+		About: inside.About{
+			Version: inside.Version, Program: "nerve", Build: version, Host: w.host, Config: w.config, Now: time.Now(), Started: w.started, Loaded: w.loaded.get(),
+		},
+		Services: make([]inside.Service, 0, len(list)),
+		Summary:  inside.Summary{Ready: true, Problems: []string{}},
 	}
 	for _, a := range []struct {
 		text string
@@ -74,14 +78,18 @@ func (w *window) board(ctx context.Context, full bool) (*inside.Board, error) {
 	for i := range list {
 		s := &list[i]
 		row := serviceOf(s)
-		if !full {
+		if !scope.Full {
 			row.Backends = nil
 		}
-		b.Services = append(b.Services, row)
 		b.Ready = b.Ready && s.State != nerve.Checking && s.State != nerve.Waiting
 		if row.State != inside.Live && s.State != nerve.NotConfigured {
-			b.Problems = append(b.Problems, strings.TrimSuffix(fmt.Sprintf("service %s is %s: %s", s.Service, s.State, strings.Join(row.Notes, "; ")), ": "))
+			row.Problem = strings.TrimSuffix(fmt.Sprintf("service %s is %s: %s", s.Service, s.State, strings.Join(row.Notes, "; ")), ": ")
+			b.Problems = append(b.Problems, row.Problem)
 		}
+		b.Services = append(b.Services, row)
+	}
+	if len(scope.Services) > 0 {
+		b.Ready = w.ready(ctx) == nil
 	}
 	b.Well = len(b.Problems) == 0
 	return b, nil
@@ -160,7 +168,7 @@ func stateWord(s nerve.State) string {
 func (w *window) explain(ctx context.Context, name, where string) (*inside.Story, error) {
 	list, err := w.services.Status(ctx, name)
 	if err != nil {
-		_, err = answer(nil, err)
+		_, err = answer(nil, w.loaded, err)
 		return nil, err
 	}
 	if len(list) != 1 {

@@ -50,6 +50,9 @@ func (w *window) metrics(ctx context.Context, e *telemetry.Exposition) {
 	checks("smartstack_check_up", "1 while the check says up.", func(c *nerve.CheckStatus) float64 { return oneIf(c.State == nerve.Up) })
 	checks("smartstack_check_age_seconds", "Age of the check's newest result, in seconds.", func(c *nerve.CheckStatus) float64 { return c.Age })
 	checks("smartstack_check_duration_seconds", "How long the check's newest call took, in seconds.", func(c *nerve.CheckStatus) float64 { return c.Took / 1000 })
+	e.Metric("smartstack_convergence_seconds", "histogram", "Time from the first check result that speaks against the decision in force to the next decision (judged), and from that to its being in a registry (registered), in seconds.")
+	e.Histogram(w.services.Hops.Judged, "hop", "judged")
+	e.Histogram(w.services.Hops.Registered, "hop", "registered")
 	e.Metric("smartstack_registry_current", "gauge", "1 while the registry holds what is wanted.")
 	for i := range list {
 		names := registryNames(&list[i])

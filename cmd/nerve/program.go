@@ -31,6 +31,7 @@ type program struct {
 	services *nerve.Control
 	server   *control.Server
 	longest  time.Duration // that the end may take
+	loaded   instant       // when the configuration came into force
 
 	sources *sources
 	input   *input                   // in force
@@ -118,7 +119,7 @@ func (p *program) serve(ctx context.Context, stderr io.Writer) int {
 	done := make(chan error, 1)
 	p.services = nerve.NewControl()
 	p.server = control.New("nerve", p.log)
-	routes(p.server, p.services)
+	routes(p.server, p.services, &p.loaded)
 	look(p.server, p, p.services)
 	defer p.server.Close()
 	p.answer(plan)
@@ -139,7 +140,7 @@ func (p *program) serve(ctx context.Context, stderr io.Writer) int {
 			p.log.Warn("asked once more to end: nothing is waited for")
 			p.services.Hurry()
 		case <-settled.C:
-			if err := cli.GiveBack(); err != nil {
+			if err := cli.GiveBack(p.deps.Getenv); err != nil {
 				p.log.Debug("nerve keeps memory that it does not need", "err", err)
 			}
 		case <-hup:
@@ -171,7 +172,10 @@ func (p *program) put(configs *mailbox.Latest[nerve.Config], plan *plan) {
 	p.tellWaiting(plan.config.Pending)
 	p.longest = plan.longest
 	plan.config.BeatEvery = p.systemd.Every()
-	plan.config.Applied = p.systemd.Ready
+	plan.config.Applied = func() {
+		p.loaded.set(time.Now())
+		p.systemd.Ready()
+	}
 	plan.config.Beat = p.systemd.Alive
 	configs.Put(plan.config)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -106,7 +107,8 @@ func (c *crew) once(ctx context.Context, m *member) error {
 	for {
 		select {
 		case err := <-ended:
-			if ctx.Err() != nil && err != nil {
+			// The end of ctx is Wait's word for a process that has ended well after it.
+			if ctx.Err() != nil && err != nil && !errors.Is(err, context.Canceled) {
 				c.log.Error("did not end in order", "program", m.name, "err", err)
 			}
 			return err

@@ -121,6 +121,9 @@ func TestCrew(t *testing.T) {
 	if n, m := strings.Index(said, "nerve term"), strings.Index(said, "synapse term"); n < 0 || m < n {
 		t.Errorf("nerve ends before synapse, want: %s", said)
 	}
+	if log := s.read("log"); strings.Contains(log, "did not end in order") {
+		t.Errorf("both have ended in order:\n%s", log)
+	}
 }
 
 func TestRefusesToStart(t *testing.T) {

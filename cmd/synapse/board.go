@@ -14,42 +14,36 @@ import (
 	"smartstack/internal/synapse"
 )
 
-// board says how everything is; full with every backend, for which HAProxy is
-// asked as well.
-func (s *scene) board(ctx context.Context, full bool) (*inside.Board, error) {
-	looks, err := s.hub.LookAll(ctx)
+// board says how everything is; a full one with every backend, for which HAProxy
+// is asked as well. The services are made when they are written.
+func (s *scene) board(ctx context.Context, scope inside.Scope) (*inside.Board, error) {
+	looks, err := s.looks(ctx, scope.Services)
 	if err != nil {
 		return nil, err
-	}
-	b := &inside.Board{
-		Version: inside.Version, Program: "synapse", Build: version, Host: s.host, Config: s.config,
-		Now: time.Now(), Started: s.started, Links: s.links, Problems: []string{}, Services: make([]inside.Service, 0, len(looks)),
 	}
 	v := s.view()
-	switch {
-	case !s.asks():
-	case full:
-		v.asked, err = s.looker.all(ctx, s.output)
-	default:
-		if v.asked, err = s.looker.sums(ctx, s.output); err == nil {
-			err = s.lookCloser(ctx, v, looks)
-		}
-	}
-	if err != nil {
+	if err := s.askFor(ctx, v, looks, scope); err != nil {
 		return nil, err
 	}
-	for i := range looks {
-		row := v.service(&looks[i], s.sources[looks[i].Name], full)
-		b.Services = append(b.Services, row)
-		if bad := trouble(&row); bad != "" {
-			b.Problems = append(b.Problems, bad)
-		}
-	}
-	b.Ready = s.ready() == nil
-	b.Problems = append(v.problems(), b.Problems...)
-	b.Well = len(b.Problems) == 0
+	b := &inside.Board{About: inside.About{
+		Version: inside.Version, Program: "synapse", Build: version, Host: s.host, Config: s.config,
+		Now: time.Now(), Started: s.started, Loaded: s.loaded, Links: s.links,
+	}}
+	b.Ready, b.Problems = s.ready() == nil, v.problems()
 	if s.output != nil {
 		b.HAProxy = v.summary()
+	}
+	b.Rows = func(yield func(*inside.Service) bool) {
+		for i := range looks {
+			row := v.service(&looks[i], s.sources[looks[i].Name], scope.Full)
+			if row.Problem = trouble(&row); row.Problem != "" {
+				b.Problems = append(b.Problems, row.Problem)
+			}
+			if !yield(&row) {
+				return
+			}
+		}
+		b.Well = len(b.Problems) == 0
 	}
 	return b, nil
 }
@@ -187,7 +181,7 @@ func (v *view) service(l *synapse.Look, source string, full bool) inside.Service
 		}
 	} else {
 		v.count(l, placed, row.Counts)
-		if n := l.Listed.Len() - l.Serving.Len(); n > 0 {
+		if n := filteredOut(l); n > 0 {
 			row.Counts[inside.Filtered] = n
 		}
 		if n := l.Update.RejectedTotal; n > 0 {
@@ -197,6 +191,10 @@ func (v *view) service(l *synapse.Look, source string, full bool) inside.Service
 	row.State = stateOf(l, &row, placed.Held, v.process() != nil, idle)
 	return row
 }
+
+// filteredOut counts the backends that a policy, or one of several sources,
+// keeps out.
+func filteredOut(l *synapse.Look) int { return l.Listed.Len() - l.Serving.Len() + len(l.Aside()) }
 
 // idleBackups counts the backups that would not take traffic, while others do:
 // nobody needs them now.
@@ -312,7 +310,11 @@ func notesOf(l *synapse.Look) []string {
 		notes = append(notes, "the source lists no backends: default_servers serve")
 	}
 	if l.Spoken && l.Serving.Len() == 0 && l.Listed.Len() == 0 {
-		notes = append(notes, "the source lists no backends")
+		note := "the source lists no backends"
+		if n := len(l.Aside()); n > 0 {
+			note = fmt.Sprintf("%d backends of the sources are left out, and no other is there", n)
+		}
+		notes = append(notes, note)
 	}
 	return notes
 }
@@ -363,6 +365,9 @@ func (v *view) backends(l *synapse.Look, placed haproxy.Placed) []inside.Backend
 	}
 	list := make([]inside.Backend, 0, l.Listed.Len())
 	for _, s := range l.Standings() {
+		list = append(list, at.backend(&s))
+	}
+	for _, s := range l.Aside() {
 		list = append(list, at.backend(&s))
 	}
 	for _, r := range l.Update.Rejected {

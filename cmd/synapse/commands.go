@@ -58,7 +58,7 @@ func (w *waiting) status(ctx context.Context, c *cli.Call) (int, error) {
 		return cli.Unanswered(err), err
 	}
 	var h *haproxySummary // nil = this synapse does not write HAProxy
-	b := inside.Board{HAProxy: &h}
+	b := inside.Board{Summary: inside.Summary{HAProxy: &h}}
 	if err := json.Unmarshal(raw, &b); err != nil {
 		return 0, fmt.Errorf("the answer cannot be read: %w", err)
 	}

@@ -27,10 +27,11 @@ func TestTheHopFromNervesDecision(t *testing.T) {
 	c := newConvergence()
 	output := &timed{Output: taker{}, hops: c}
 	rev := uint64(0)
+	var noticed time.Time
 	apply := func(origin service.Origin, backends ...service.Backend) {
 		t.Helper()
 		rev++
-		s := &service.Service{Name: "web", Rev: rev, Origin: origin, Changed: now, Backends: service.SetOf(backends...)}
+		s := &service.Service{Name: "web", Rev: rev, Origin: origin, Changed: now, Noticed: noticed, Backends: service.SetOf(backends...)}
 		if _, err := output.Apply(t.Context(), service.Snapshot{Rev: rev, Services: []*service.Service{s}}); err != nil {
 			t.Fatal(err)
 		}
@@ -49,11 +50,29 @@ func TestTheHopFromNervesDecision(t *testing.T) {
 			}
 		}
 	}
+	wantRead := func(count int, sum string) {
+		t.Helper()
+		var e telemetry.Exposition
+		c.metrics(&e)
+		for _, line := range []string{
+			fmt.Sprintf(`smartstack_convergence_seconds_count{hop="read"} %d`, count),
+			fmt.Sprintf(`smartstack_convergence_seconds_sum{hop="read"} %s`, sum),
+		} {
+			if text := string(e.Bytes()); !strings.Contains(text, line+"\n") {
+				t.Errorf("no line %q in\n%s", line, text)
+			}
+		}
+	}
+	noticed = now.Add(-time.Minute)
 	apply(service.LastKnown, old)
 	apply(service.Discovered, old, decided("a", 5*time.Minute)) // what the source says first is no news
 	want(0, "0")
+	wantRead(0, "0")
+	noticed = now.Add(-250 * time.Millisecond)
 	apply(service.Discovered, old, silent, decided("b", 2*time.Second), decided("c", 500*time.Millisecond))
 	want(2, "2.5")
+	wantRead(1, "0.25")
+	noticed = time.Time{}                                                                          // nobody has told of what comes
 	apply(service.Discovered, old, silent, decided("b", 2*time.Second), decided("c", time.Second)) // decided anew
 	want(3, "3.5")
 	apply(service.Discovered, decided("d", -time.Hour)) // by a clock that is ahead
@@ -63,4 +82,5 @@ func TestTheHopFromNervesDecision(t *testing.T) {
 	want(5, "4.5")
 	apply(service.Discovered, decided("e", time.Hour)) // by one that is behind, or made anew
 	want(5, "4.5")
+	wantRead(1, "0.25")
 }

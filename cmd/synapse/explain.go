@@ -142,6 +142,9 @@ func (t *teller) service() {
 	if t.look.Doubt {
 		t.step("policy", false, "most backends vanished at once: the source is read again before that is believed (removal_guard)")
 	}
+	if out := t.look.Aside(); len(out) > 0 {
+		t.step("policy", t.look.Serving.Len() > 0, "%d backends are left out between the sources, such as %s: %s", len(out), address(&out[0].Backend), out[0].Reason)
+	}
 	if t.look.Listed.Len() == 0 {
 		t.step("policy", false, "the source lists no backends, and nothing stands in for them")
 	} else {
@@ -235,11 +238,9 @@ func (t *teller) absent() {
 	case len(t.look.Update.Rejected) > 0:
 		t.step("source", false, "the source does not list %s, unless it is one of the entries that cannot be used: %s", t.where, rejected(t.look))
 	case len(t.past) > 0:
-		t.step("source", false, "the source does not list %s any longer, it was withdrawn: it %s", t.where, tale(t.past))
-	case strings.HasPrefix(t.story.Service.Source, "multi"):
-		t.step("source", false, "the sources do not list %s: it has not registered, was withdrawn, or is left out by the label_filters of one of the sources or by their resolver (synapse check-sources %s shows what each source finds)", t.where, t.look.Name)
+		t.step("source", false, "the source does not list %s any longer, it was withdrawn: it %s (nerve status on its host says why)", t.where, tale(t.past))
 	default:
-		t.step("source", false, "the source does not list %s: it has not registered, or was withdrawn (the events below show when, if it was not long ago)", t.where)
+		t.step("source", false, "the source does not list %s: it has not registered, or was withdrawn (the events below show when, if it was not long ago; nerve status on its host says why)", t.where)
 	}
 }
 

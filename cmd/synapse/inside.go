@@ -43,12 +43,12 @@ func newWindow(p *program) *window {
 			}
 			return s.ready()
 		},
-		Board: func(ctx context.Context, full bool) (*inside.Board, error) {
+		Board: func(ctx context.Context, scope inside.Scope) (*inside.Board, error) {
 			s, err := w.now()
 			if err != nil {
 				return nil, err
 			}
-			return s.board(ctx, full)
+			return s.board(ctx, scope)
 		},
 		Explain: func(ctx context.Context, name, where string) (*inside.Story, error) {
 			s, err := w.now()
@@ -85,17 +85,17 @@ func (w *window) now() (*scene, error) {
 // haproxyMetrics re-exports HAProxy's own figures, for those who want them
 // from one place.
 func (w *window) haproxyMetrics(rw http.ResponseWriter, r *http.Request) {
-	var e telemetry.Exposition
+	rw.Header().Set("Content-Type", telemetry.ExpositionType)
+	e := telemetry.NewExposition(rw)
 	if s, err := w.now(); err == nil && s.asks() {
 		ctx, cancel := context.WithTimeout(r.Context(), 8*time.Second)
 		defer cancel()
-		if err := s.haproxyMetrics(ctx, &e); err != nil {
+		if err := s.haproxyMetrics(ctx, e); err != nil {
 			http.Error(rw, err.Error(), http.StatusServiceUnavailable) // an empty answer would pass for a good one
 			return
 		}
 	}
-	rw.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	_, _ = rw.Write(e.Bytes()) // a scraper that went away misses it
+	e.End()
 }
 
 // open shows what is in force from now on, and answers where o says. That

@@ -2,12 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"testing"
 	"time"
 
+	"smartstack/internal/inside"
 	"smartstack/internal/service"
 	"smartstack/internal/synapse"
 	"smartstack/internal/telemetry"
@@ -52,10 +53,10 @@ func (s says) Run(ctx context.Context, publish func(service.Update)) error {
 func BenchmarkMetrics(b *testing.B) {
 	s := crowd(b)
 	for b.Loop() {
-		var e telemetry.Exposition
-		s.metrics(b.Context(), &e)
+		e := telemetry.NewExposition(io.Discard)
+		s.metrics(b.Context(), e)
 		e.Process()
-		b.SetBytes(int64(len(e.Bytes())))
+		e.End()
 	}
 }
 
@@ -65,15 +66,13 @@ func BenchmarkStatus(b *testing.B) {
 	for name, full := range map[string]bool{"sums": false, "backends": true} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				board, err := s.board(b.Context(), full)
+				board, err := s.board(b.Context(), inside.Scope{Full: full})
+				if err == nil {
+					err = board.WriteJSON(io.Discard)
+				}
 				if err != nil {
 					b.Fatal(err)
 				}
-				text, err := json.Marshal(board)
-				if err != nil {
-					b.Fatal(err)
-				}
-				b.SetBytes(int64(len(text)))
 			}
 		})
 	}

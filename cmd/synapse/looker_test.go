@@ -90,7 +90,9 @@ func TestMetricsOfAHAProxyThatCannotBeAskedNow(t *testing.T) {
 	w := &window{}
 	s := &scene{output: output, looker: newLooker()}
 	w.scene.Store(s)
-	s.looker.whole <- struct{}{} // somebody else asks, for ever
+	for range maxParts {
+		s.looker.parts <- struct{}{} // others ask, for ever
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	rw := httptest.NewRecorder()

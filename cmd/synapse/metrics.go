@@ -16,11 +16,11 @@ func (s *scene) metrics(ctx context.Context, e *telemetry.Exposition) {
 	now := time.Now()
 	e.Metric("smartstack_services", "gauge", "Services in the configuration.")
 	e.Sample(float64(len(looks)))
-	e.Metric("smartstack_service_backends", "gauge", "Backends of a service: serving (handed to the outputs), filtered (kept out by a policy), rejected (entries that cannot be used).")
+	e.Metric("smartstack_service_backends", "gauge", "Backends of a service: serving (handed to the outputs), filtered (kept out by a policy, or by one of several sources), rejected (entries that cannot be used).")
 	for i := range looks {
 		l := &looks[i]
 		e.Sample(float64(l.Serving.Len()), "service", l.Name, "kind", "serving")
-		e.Sample(float64(l.Listed.Len()-l.Serving.Len()), "service", l.Name, "kind", "filtered")
+		e.Sample(float64(filteredOut(l)), "service", l.Name, "kind", "filtered")
 		e.Sample(float64(l.Update.RejectedTotal), "service", l.Name, "kind", "rejected")
 	}
 	e.Metric("smartstack_source_up", "gauge", "1 while the service's source has spoken and can be followed.")
@@ -83,7 +83,7 @@ func oneIf(b bool) float64 {
 
 // haproxyMetrics are HAProxy's own figures, one series for each backend.
 func (s *scene) haproxyMetrics(ctx context.Context, e *telemetry.Exposition) error {
-	all, err := s.looker.all(ctx, s.output)
+	all, err := s.looker.sums(ctx, s.output)
 	if err != nil {
 		return err
 	}
@@ -101,8 +101,8 @@ func (s *scene) haproxyMetrics(ctx context.Context, e *telemetry.Exposition) err
 					continue // refused altogether
 				}
 				name := p.Section.BackendName
-				if sum, ok := all[i].Sums[name]; ok {
-					e.Sample(m.value(&all[i], name, &sum), "service", p.Section.Service, "socket", all[i].Socket)
+				if sum := all[i].Sums[name]; sum != nil {
+					e.Sample(m.value(sum), "service", p.Section.Service, "socket", all[i].Socket)
 				}
 			}
 		}

@@ -9,15 +9,48 @@ import (
 	"smartstack/internal/synapse"
 )
 
-// What a source of several leaves out does not reach the hub, so that the story
-// must not claim that nobody registered it.
-func TestAnAbsentOneOfSeveralSourcesMayBeFiltered(t *testing.T) {
-	look := synapse.Look{Name: "web", Spoken: true, Origin: service.Discovered}
-	v := &view{}
-	story := &inside.Story{Service: v.service(&look, "multi union(a: base; b: base)", true)}
-	(&teller{view: v, look: &look, story: story, where: "10.0.0.1:80"}).tell()
-	if !strings.Contains(story.Verdict, "label_filters of one of the sources") || !strings.Contains(story.Verdict, "check-sources web") {
+// What the filters of one source, or the choice among several, leave out has its
+// reason in the story, and is none where another source brings it in.
+func TestABackendThatOneOfSeveralSourcesLeavesOut(t *testing.T) {
+	in, other := service.Backend{Host: "10.0.0.1", Port: 80}, service.Backend{Host: "10.0.0.2", Port: 80, Labels: `{"az":"b"}`}
+	look := synapse.Look{
+		Name: "web", Spoken: true, Origin: service.Discovered, Listed: service.SetOf(in), Serving: service.SetOf(in),
+		Update: service.Update{Backends: service.SetOf(in), Aside: []service.Aside{
+			{Source: "blue", Backends: service.SetOf(in, other), Filters: []service.LabelFilter{{Label: "az", Value: "a"}}},
+			{Source: "green", Backends: service.SetOf(other, service.Backend{Host: "10.0.0.3", Port: 80}), Reason: "is not picked"},
+		}},
+	}
+	explain := func(where string) *inside.Story {
+		v := &view{}
+		story := &inside.Story{Service: v.service(&look, "multi union(blue: base; green: base)", true)}
+		if where != "" {
+			story.Service.Backends = matching(story.Service.Backends, where)
+		}
+		(&teller{view: v, look: &look, story: story, where: where}).tell()
+		return story
+	}
+	for where, want := range map[string]string{
+		"10.0.0.1:80": "10.0.0.1:80 takes traffic",
+		"10.0.0.2:80": `10.0.0.2:80 takes no traffic: 10.0.0.2:80: filtered out: in source blue, label_filters want label "az" = "a", and it has "b"`,
+		"10.0.0.3:80": "10.0.0.3:80 takes no traffic: 10.0.0.3:80: left out: source green is not picked",
+		"10.0.0.4:80": "10.0.0.4:80 takes no traffic: the source does not list 10.0.0.4:80: it has not registered, or was withdrawn (the events below show when, if it was not long ago; nerve status on its host says why)",
+		"":            "service web takes traffic",
+	} {
+		if got := explain(where).Verdict; got != want {
+			t.Errorf("%s\n%s, want\n%s", where, got, want)
+		}
+	}
+	if counts := explain("").Service.Counts; counts[inside.Filtered] != 2 {
+		t.Errorf("%v", counts)
+	}
+	look.Listed, look.Serving, look.Update.Backends = service.Set{}, service.Set{}, service.Set{}
+	story := explain("")
+	if !strings.HasPrefix(story.Verdict, "service web takes no traffic: 3 backends are left out between the sources, such as 10.0.0.1:80: filtered out: in source blue") {
 		t.Error(story.Verdict)
+	}
+	look.Policy.PortOverride = 81
+	if list := look.Aside(); len(list) != 3 || list[0].Backend.Port != 81 {
+		t.Errorf("%+v", list)
 	}
 }
 

@@ -121,7 +121,7 @@ func (p *program) serve(ctx context.Context, stderr io.Writer) int {
 	for {
 		select {
 		case <-settled.C:
-			if err := cli.GiveBack(); err != nil {
+			if err := cli.GiveBack(p.read.Getenv); err != nil {
 				p.log.Debug("synapse keeps memory that it does not need", "err", err)
 			}
 			if settle < settledLate {
@@ -258,7 +258,7 @@ func (p *program) haproxyOutput(plan *plan) (*haproxy.Output, error) {
 
 // show lets those who ask see what is in force.
 func (p *program) show(plan *plan, hub *synapse.Hub) {
-	s := &scene{hub: hub, sources: plan.sources, links: statsLinks(plan.options.HAProxy), config: p.start.Config, started: p.started, looker: newLooker(), history: p.history}
+	s := &scene{hub: hub, sources: plan.sources, links: statsLinks(plan.options.HAProxy), config: p.start.Config, started: p.started, loaded: time.Now(), looker: newLooker(), history: p.history}
 	if plan.options.HAProxy != nil {
 		s.output = p.haproxy
 	}

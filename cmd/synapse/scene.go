@@ -21,6 +21,7 @@ type scene struct {
 	host    string
 	config  string
 	started time.Time
+	loaded  time.Time // when the configuration came into force
 	looker  *looker
 	history *history // nil = nobody remembers
 }

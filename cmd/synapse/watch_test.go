@@ -29,27 +29,29 @@ func TestReloadOnChange(t *testing.T) {
 		}
 	}
 	write(config, fmt.Sprintf(`{"reload_on_change": true, "service_conf_dir": %q, "file_output": {"output_directory": %q}}`, services, out))
+	const text = `{"discovery": {"method": "base"}, "default_servers": [{"name": "a", "host": "10.0.0.1", "port": 80}], "haproxy": {"port": 3213}}`
+	write(filepath.Join(services, "first.json"), text)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan int, 1)
 	none := func(string) (string, bool) { return "", false }
 	go func() { done <- run(ctx, []string{"-c", config}, none, io.Discard, io.Discard) }()
 	defer func() { cancel(); <-done }()
 
-	const text = `{"discovery": {"method": "base"}, "default_servers": [{"name": "a", "host": "10.0.0.1", "port": 80}], "haproxy": {"port": 3213}}`
-	want := func(port string) {
+	want := func(name, port string) {
 		t.Helper()
 		servers.Eventually(t, func() error {
-			data, err := os.ReadFile(filepath.Join(out, "web.json"))
+			data, err := os.ReadFile(filepath.Join(out, name+".json"))
 			if err != nil || !strings.Contains(string(data), `"port":`+port) {
 				return fmt.Errorf("%s, %v, want port %s", data, err, port)
 			}
 			return nil
 		})
 	}
+	want("first", "80") // a file that is half written while synapse starts would keep it from starting
 	web := filepath.Join(services, "web.json")
 	write(web, text)
-	want("80")
+	want("web", "80")
 	write(web, text[:60])
 	write(web, strings.Replace(text, ": 80", ": 81", 1))
-	want("81")
+	want("web", "81")
 }

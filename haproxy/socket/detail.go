@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
@@ -28,67 +29,163 @@ type Detail struct {
 	Failures      uint64 // failed checks
 }
 
+// sumName is what a backend as a whole is called.
+const sumName = "BACKEND"
+
 // IsBackend tells the sum of a backend from its servers.
-func (d *Detail) IsBackend() bool { return d.Name == "BACKEND" }
+func (d *Detail) IsBackend() bool { return d.Name == sumName }
 
-// ParseDetails reads the servers and backends of the reply to show stat.
-// Columns that an HAProxy does not have are left empty.
-func ParseDetails(text string) ([]Detail, error) {
-	header, rest, _ := strings.Cut(text, "\n")
-	if !strings.HasPrefix(header, "# pxname,") {
-		return nil, fmt.Errorf("show stat: %.80q", text)
-	}
-	h := newHeader(strings.Split(strings.TrimPrefix(header, "# "), ","))
-	var list []Detail
-	var all []string
-	for line := range strings.Lines(rest) {
-		if line = strings.TrimRight(line, "\n"); line == "" {
-			continue
-		}
-		all = all[:0]
-		for v := range values(line) {
-			all = append(all, v)
-		}
-		if kind := h.of(all, "type"); kind == "1" || kind == "2" {
-			list = append(list, h.detail(all))
-		}
-	}
-	return list, nil
+// Details reads the reply to show stat line by line. Columns that an HAProxy
+// does not have are left empty. It belongs to one goroutine.
+type Details struct {
+	columns []int             // places of detailColumns; -1 = there is none. nil = the header has not come
+	fields  [][]byte          // of a line
+	backend string            // of the line before
+	words   map[string]string // few different ones come again and again
 }
 
-// of returns a column by name, empty when there is none.
-func (h header) of(all []string, name string) string {
-	if i, ok := h[name]; ok && i < len(all) {
-		return all[i]
+// The columns that are read.
+const (
+	colBackend = iota
+	colName
+	colType
+	colStatus
+	colWeight
+	colSetWeight
+	colBackup
+	colActive
+	colID
+	colAddr
+	colCheck
+	colCode
+	colText
+	colSince
+	colSessions
+	colQueued
+	colTotal
+	colConnErrors
+	colRespErrors
+	colIn
+	colOut
+	colFailures
+	columnCount
+)
+
+func detailColumns() [columnCount]string {
+	return [...]string{
+		"pxname", "svname", "type", "status", "weight", "uweight", "bck", "act", "sid", "addr", "check_status", "check_code", "last_chk",
+		"lastchg", "scur", "qcur", "stot", "econ", "eresp", "bin", "bout", "chkfail",
 	}
-	return ""
 }
 
-func (h header) detail(all []string) Detail {
-	number := func(name string) int { n, _ := strconv.Atoi(h.of(all, name)); return n }
-	count := func(names ...string) (sum uint64) {
-		for _, name := range names {
-			n, _ := strconv.ParseUint(h.of(all, name), 10, 64)
-			sum += n
-		}
-		return sum
+// Line takes the next line. ok is false for those that are neither a server nor
+// a backend as a whole.
+func (r *Details) Line(line []byte) (d Detail, ok bool, err error) {
+	if r.columns == nil {
+		return Detail{}, false, r.header(line)
 	}
-	check := h.of(all, "check_status")
-	if code := h.of(all, "check_code"); code != "" && code != "0" {
-		check += "/" + code
+	r.fields = split(r.fields[:0], line)
+	if kind := string(r.field(colType)); kind != "1" && kind != "2" {
+		return Detail{}, false, nil
 	}
-	if text := strings.Trim(h.of(all, "last_chk"), `"`); text != "" {
-		check += ": " + text
+	if name := r.field(colBackend); string(name) != r.backend {
+		r.backend = string(name)
 	}
-	set, err := strconv.Atoi(h.of(all, "uweight"))
+	set, err := strconv.Atoi(string(r.field(colSetWeight)))
 	if err != nil {
 		set = -1
 	}
 	return Detail{
-		Backend: strings.Clone(h.of(all, "pxname")), Name: strings.Clone(h.of(all, "svname")),
-		Status: strings.Clone(h.of(all, "status")), Weight: number("weight"), SetWeight: set, Backup: h.of(all, "bck") == "1",
-		Active: number("act"), Backups: number("bck"), ID: number("sid"), Addr: strings.Clone(h.of(all, "addr")), Check: check, Since: number("lastchg"),
-		Sessions: number("scur"), Queued: number("qcur"), Total: count("stot"),
-		Errors: count("econ", "eresp"), In: count("bin"), Out: count("bout"), Failures: count("chkfail"),
+		Backend: r.backend, Name: r.name(), Status: r.word(r.field(colStatus)), Weight: r.number(colWeight), SetWeight: set,
+		Backup: string(r.field(colBackup)) == "1", Active: r.number(colActive), Backups: r.number(colBackup), ID: r.number(colID),
+		Addr: string(r.field(colAddr)), Check: r.check(), Since: r.number(colSince), Sessions: r.number(colSessions), Queued: r.number(colQueued),
+		Total: r.count(colTotal), Errors: r.count(colConnErrors) + r.count(colRespErrors), In: r.count(colIn), Out: r.count(colOut),
+		Failures: r.count(colFailures),
+	}, true, nil
+}
+
+func (r *Details) header(line []byte) error {
+	if !bytes.HasPrefix(line, []byte("# pxname,")) {
+		return fmt.Errorf("show stat: %.80q", line)
 	}
+	h := newHeader(strings.Split(strings.TrimPrefix(string(line), "# "), ","))
+	r.words = map[string]string{}
+	for _, name := range detailColumns() {
+		at, ok := h[name]
+		if !ok {
+			at = -1
+		}
+		r.columns = append(r.columns, at)
+	}
+	return nil
+}
+
+// field returns a column, empty when there is none.
+func (r *Details) field(column int) []byte {
+	if at := r.columns[column]; at >= 0 && at < len(r.fields) {
+		return r.fields[at]
+	}
+	return nil
+}
+
+func (r *Details) number(column int) int {
+	n, _ := strconv.Atoi(string(r.field(column)))
+	return n
+}
+
+func (r *Details) count(column int) uint64 {
+	n, _ := strconv.ParseUint(string(r.field(column)), 10, 64)
+	return n
+}
+
+func (r *Details) name() string {
+	name := r.field(colName)
+	if string(name) == sumName {
+		return sumName
+	}
+	return string(name)
+}
+
+func (r *Details) check() string {
+	status, code, text := r.field(colCheck), r.field(colCode), bytes.Trim(r.field(colText), `"`)
+	if len(code) == 0 || string(code) == "0" {
+		if len(text) == 0 {
+			return r.word(status)
+		}
+		return string(status) + ": " + string(text)
+	}
+	check := string(status) + "/" + string(code)
+	if len(text) > 0 {
+		check += ": " + string(text)
+	}
+	return check
+}
+
+// maxWords bounds the words that are kept for those that come again.
+const maxWords = 256
+
+func (r *Details) word(text []byte) string {
+	if w, ok := r.words[string(text)]; ok {
+		return w
+	}
+	w := string(text)
+	if len(r.words) < maxWords {
+		r.words[w] = w
+	}
+	return w
+}
+
+// split appends the comma separated values of a line; quotes are kept.
+func split(into [][]byte, line []byte) [][]byte {
+	quoted, start := false, 0
+	for i, c := range line {
+		switch {
+		case c == '"':
+			quoted = !quoted
+		case c == ',' && !quoted:
+			into = append(into, line[start:i])
+			start = i + 1
+		}
+	}
+	return append(into, line[start:])
 }

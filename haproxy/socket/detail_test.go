@@ -1,6 +1,9 @@
 package socket
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 const details = `# pxname,svname,qcur,scur,type,status,weight,bck,sid,addr,check_status,check_code,last_chk,lastchg,stot,econ,eresp,bin,bout,chkfail,
 web,FRONTEND,,1,0,OPEN,,,0,,,,,,5,,,10,20,,
@@ -8,8 +11,23 @@ web,w1_10.0.0.1:80,0,2,2,DOWN,3,0,7,10.0.0.1:80,L7STS,503,"HTTP ""x"", gone",12,
 web,BACKEND,3,2,1,UP,3,0,0,,,,,99,5,1,2,10,20,,
 `
 
+// parseDetails reads a whole reply.
+func parseDetails(text string) (list []Detail, err error) {
+	var r Details
+	for line := range strings.Lines(text) {
+		d, ok, err := r.Line([]byte(strings.TrimRight(line, "\n")))
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			list = append(list, d)
+		}
+	}
+	return list, nil
+}
+
 func TestParseDetails(t *testing.T) {
-	list, err := ParseDetails(details)
+	list, err := parseDetails(details)
 	if err != nil || len(list) != 2 {
 		t.Fatalf("%+v, %v", list, err)
 	}
@@ -23,7 +41,7 @@ func TestParseDetails(t *testing.T) {
 	if !list[1].IsBackend() || list[1].Queued != 3 || list[1].Backups != 0 || list[0].IsBackend() {
 		t.Errorf("%+v", list[1])
 	}
-	if _, err := ParseDetails("No such proxy.\n"); err == nil {
+	if _, err := parseDetails("No such proxy.\n"); err == nil {
 		t.Error("took a refusal")
 	}
 }
@@ -32,7 +50,7 @@ func FuzzParseDetails(f *testing.F) {
 	f.Add(details)
 	f.Add("# pxname,type\n,2\n\"")
 	f.Fuzz(func(t *testing.T, text string) {
-		list, err := ParseDetails(text)
+		list, err := parseDetails(text)
 		if err != nil && list != nil {
 			t.Errorf("%d servers beside %v", len(list), err)
 		}

@@ -10,20 +10,31 @@ import (
 	"syscall"
 )
 
-// SpareMemory halves the usual headroom of the heap, from the first allocation
-// on: what a start leaves behind then lies closer together. GOGC still decides
+// The heap's headroom, in percent of what lives. A start makes much garbage
+// between what it leaves behind; with little headroom the latter lies closer
+// together, for good. Afterwards half of the usual is the better bargain.
+const (
+	startingHeadroom = 25
+	runningHeadroom  = 50
+)
+
+// SpareMemory keeps the heap small from the first allocation on. GOGC decides
 // when set.
-func SpareMemory(getenv func(string) (string, bool)) {
+func SpareMemory(getenv func(string) (string, bool)) { headroom(startingHeadroom, getenv) }
+
+func headroom(percent int, getenv func(string) (string, bool)) {
 	if _, set := getenv("GOGC"); !set {
-		debug.SetGCPercent(50)
+		debug.SetGCPercent(percent)
 	}
 }
 
 // GiveBack returns to the system what only the start of the program needed:
 // free memory, and the pages of the program file, most of which are never used
-// again. The kernel takes those that are back from its cache.
-func GiveBack() error {
+// again. The kernel takes those that are back from its cache. The heap gets the
+// headroom that daily work needs.
+func GiveBack(getenv func(string) (string, bool)) error {
 	debug.FreeOSMemory()
+	headroom(runningHeadroom, getenv)
 	program, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return fmt.Errorf("giving memory back: %w", err)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"runtime/debug"
 	"slices"
 	"testing"
 )
@@ -20,11 +21,31 @@ xyz-7f0000001000 r--p 00000000 fe:00 7 /usr/bin/synapse
 	}
 }
 
-// The test goes on running in pages that it has given back.
+// The test goes on running in pages that it has given back, with the headroom
+// of one that has started.
 func TestGiveBack(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	unset := func(string) (string, bool) { return "", false }
+	SpareMemory(unset)
 	for range 3 {
-		if err := GiveBack(); err != nil {
+		if err := GiveBack(unset); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if got := debug.SetGCPercent(100); got != runningHeadroom {
+		t.Errorf("the headroom is %d %%, want %d", got, runningHeadroom)
+	}
+}
+
+// Whoever sets GOGC knows better.
+func TestHeadroomIsTheUsers(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(77))
+	set := func(string) (string, bool) { return "77", true }
+	SpareMemory(set)
+	if err := GiveBack(set); err != nil {
+		t.Fatal(err)
+	}
+	if got := debug.SetGCPercent(77); got != 77 {
+		t.Errorf("the headroom is %d %%, want GOGC's 77", got)
 	}
 }

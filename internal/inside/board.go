@@ -1,6 +1,9 @@
 package inside
 
 import (
+	"bufio"
+	"encoding/json"
+	"io"
 	"time"
 
 	"smartstack/internal/telemetry"
@@ -35,29 +38,90 @@ const (
 
 // Board is how everything is. It is immutable once it is handed out.
 type Board struct {
-	Version  int       `json:"version"`
-	Program  string    `json:"program"`
-	Build    string    `json:"build"`
-	Host     string    `json:"host"`
-	Config   string    `json:"config"`
-	Now      time.Time `json:"now"`
-	Started  time.Time `json:"started"`
-	Ready    bool      `json:"ready"`
-	Well     bool      `json:"well"`     // nothing is in Problems
-	Problems []string  `json:"problems"` // a sentence each
-	Seq      uint64    `json:"seq"`      // of the newest event
-	Links    []Link    `json:"links,omitempty"`
-	Actions  []Action  `json:"actions,omitempty"` // for those who bear the token
-	HAProxy  any       `json:"haproxy,omitempty"`
+	About
 	Services []Service `json:"services"`
+	Summary
+
+	// Rows makes the services one after the other, where there are too many to
+	// hold them all: then Services is empty, and the Summary is complete only when
+	// the last has been made. It is called once.
+	Rows  func(yield func(*Service) bool) `json:"-"`
+	short bool                            // leave the servers out
 }
 
-// shorten leaves the servers out; b was not handed out yet.
-func (b *Board) shorten() {
-	for i := range b.Services {
-		for k := range b.Services[i].Backends {
-			b.Services[i].Backends[k].Server = nil
+// About says whose Board it is.
+type About struct {
+	Version int       `json:"version"`
+	Program string    `json:"program"`
+	Build   string    `json:"build"`
+	Host    string    `json:"host"`
+	Config  string    `json:"config"`
+	Now     time.Time `json:"now"`
+	Started time.Time `json:"started"`
+	Loaded  time.Time `json:"loaded"` // since when the configuration is in force
+	Seq     uint64    `json:"seq"`    // of the newest event
+	Links   []Link    `json:"links,omitempty"`
+	Actions []Action  `json:"actions,omitempty"` // for those who bear the token
+}
+
+// Summary is what a Board comes to.
+type Summary struct {
+	Ready    bool     `json:"ready"`
+	Well     bool     `json:"well"`     // nothing is in Problems
+	Problems []string `json:"problems"` // a sentence each
+	HAProxy  any      `json:"haproxy,omitempty"`
+}
+
+// WriteJSON writes the board as json.Marshal does, but never holds more than one
+// service of it, each of which is a line of its own.
+func (b *Board) WriteJSON(w io.Writer) error {
+	rows := b.Rows
+	if rows == nil {
+		rows = b.each
+	}
+	about, err := json.Marshal(&b.About)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriterSize(w, 16<<10) // its errors come with Flush
+	_, _ = out.Write(about[:len(about)-1])
+	_, _ = out.WriteString(`,"services":[`)
+	one := json.NewEncoder(out)
+	first := true
+	for row := range rows {
+		if !first {
+			_ = out.WriteByte(',')
 		}
+		first = false
+		if b.short {
+			row.shorten()
+		}
+		if err := one.Encode(row); err != nil {
+			return err
+		}
+	}
+	summary, err := json.Marshal(&b.Summary)
+	if err != nil {
+		return err
+	}
+	_, _ = out.WriteString("],")
+	_, _ = out.Write(summary[1:])
+	_ = out.WriteByte('\n')
+	return out.Flush()
+}
+
+func (b *Board) each(yield func(*Service) bool) {
+	for i := range b.Services {
+		if !yield(&b.Services[i]) {
+			return
+		}
+	}
+}
+
+// shorten leaves the servers out; s was not handed out yet.
+func (s *Service) shorten() {
+	for k := range s.Backends {
+		s.Backends[k].Server = nil
 	}
 }
 
@@ -74,11 +138,12 @@ type Service struct {
 	Presence string         `json:"presence,omitempty"`
 	Source   string         `json:"source"`
 	Origin   string         `json:"origin,omitempty"`
-	Heard    time.Time      `json:"heard,omitzero"`   // when the source spoke last
-	Changed  time.Time      `json:"changed,omitzero"` // when the backends changed last
-	Unsure   string         `json:"unsure,omitempty"` // why the backends may not be what the source would say now
-	Notes    []string       `json:"notes,omitempty"`  // what a person may wonder about
-	Counts   map[string]int `json:"counts"`           // backends by state
+	Heard    time.Time      `json:"heard,omitzero"`    // when the source spoke last
+	Changed  time.Time      `json:"changed,omitzero"`  // when the backends changed last
+	Unsure   string         `json:"unsure,omitempty"`  // why the backends may not be what the source would say now
+	Problem  string         `json:"problem,omitempty"` // a sentence, which is in the board's Problems as well
+	Notes    []string       `json:"notes,omitempty"`   // what a person may wonder about
+	Counts   map[string]int `json:"counts"`            // backends by state
 	Backends []Backend      `json:"backends,omitempty"`
 }
 

@@ -35,12 +35,18 @@ type Program struct {
 	Alive func(context.Context) error
 	// Ready says why a first complete state has not been applied yet.
 	Ready func(context.Context) error
-	// Board says how everything is; full with the backends of the services.
-	Board func(ctx context.Context, full bool) (*Board, error)
+	// Board says how everything is.
+	Board func(context.Context, Scope) (*Board, error)
 	// Explain tells the whole story of a service, or of one address in it.
 	Explain func(ctx context.Context, service, address string) (*Story, error)
 	// Metrics adds the program's figures.
 	Metrics func(context.Context, *telemetry.Exposition)
+}
+
+// Scope is what of a Board is wanted.
+type Scope struct {
+	Full     bool     // with the backends of the services
+	Services []string // these alone; none = all
 }
 
 // Register adds the routes.
@@ -73,14 +79,13 @@ const short = "short"
 func status(server *control.Server, p Program) http.Handler {
 	board := func(full bool) http.Handler {
 		return control.JSON(func(r *http.Request) (any, error) {
-			b, err := p.Board(r.Context(), full)
+			q := r.URL.Query()
+			seq := p.Log.Journal.Newest() // what happens while the board is made may not be on it
+			b, err := p.Board(r.Context(), Scope{Full: full, Services: q["service"]})
 			if err != nil {
 				return nil, err
 			}
-			if r.URL.Query().Get("backends") == short {
-				b.shorten()
-			}
-			b.Seq = p.Log.Journal.Newest()
+			b.Seq, b.short = seq, q.Get("backends") == short
 			return b, nil
 		})
 	}
@@ -228,18 +233,18 @@ const scrapeLimit = 8 * time.Second
 func (p *Program) metrics(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), scrapeLimit)
 	defer cancel()
-	var e telemetry.Exposition
+	w.Header().Set("Content-Type", telemetry.ExpositionType)
+	e := telemetry.NewExposition(w)
 	e.Metric("smartstack_build_info", "gauge", "Always 1; the version is in the label.")
 	e.Sample(1, "program", p.Name, "version", p.Version)
 	e.Metric("smartstack_ready", "gauge", "1 once a first complete state was applied.")
 	e.Sample(flag(p.Ready(ctx) == nil))
 	e.Events(p.Log.Journal)
 	if p.Metrics != nil {
-		p.Metrics(ctx, &e)
+		p.Metrics(ctx, e)
 	}
 	e.Process()
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	_, _ = w.Write(e.Bytes()) // a scraper that went away misses it
+	e.End()
 }
 
 func flag(b bool) float64 {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"smartstack/internal/control"
@@ -28,9 +29,9 @@ func open(t *testing.T, change func(*Program)) (*control.Client, *telemetry.Log)
 	p := Program{
 		Name: "nerve", Version: "1", Log: log,
 		Alive: func(context.Context) error { return nil }, Ready: func(context.Context) error { return nil },
-		Board: func(_ context.Context, full bool) (*Board, error) {
-			b := &Board{Version: Version, Program: "nerve", Problems: []string{}, Services: []Service{{Name: "web"}}}
-			if full {
+		Board: func(_ context.Context, scope Scope) (*Board, error) {
+			b := &Board{About: About{Version: Version, Program: "nerve"}, Summary: Summary{Problems: []string{}}, Services: []Service{{Name: "web"}}}
+			if scope.Full {
 				b.Services[0].Backends = []Backend{{Address: "a", Server: &Server{Name: "s"}}}
 			}
 			return b, nil
@@ -174,5 +175,25 @@ func TestEventsOfOneServiceAndOneAddress(t *testing.T) {
 		if got := Matching(events, "web", address); len(got) != want {
 			t.Errorf("%q: %d events, want %d: %+v", address, len(got), want, got)
 		}
+	}
+}
+
+// The page asks for the services that something has happened to.
+func TestTheStatusOfSomeServices(t *testing.T) {
+	var asked []Scope
+	c, _ := open(t, func(p *Program) {
+		p.Board = func(_ context.Context, s Scope) (*Board, error) {
+			asked = append(asked, s)
+			return &Board{}, nil
+		}
+	})
+	for _, path := range []string{"/status?backends=short&service=web&service=a+b", "/status"} {
+		var b Board
+		if err := c.Get(t.Context(), path, &b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d := cmp.Diff([]Scope{{Full: true, Services: []string{"web", "a b"}}, {}}, asked); d != "" {
+		t.Error(d)
 	}
 }

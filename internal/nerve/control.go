@@ -13,13 +13,15 @@ import (
 // called from any goroutine while Run runs; before and after that they wait for
 // their context.
 type Control struct {
+	Hops Hops // of Run; they may be read from any goroutine
+
 	requests chan func(*runner)
 	hurry    chan struct{}
 }
 
 // NewControl returns the control for one Run.
 func NewControl() *Control {
-	return &Control{requests: make(chan func(*runner)), hurry: make(chan struct{}, 1)}
+	return &Control{Hops: newHops(), requests: make(chan func(*runner)), hurry: make(chan struct{}, 1)}
 }
 
 // Hurry cuts the drains short that the end of Run's context has begun.

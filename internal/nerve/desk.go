@@ -19,12 +19,13 @@ type desk struct {
 	expose   bool
 	queue    *queue
 	crew     *crew
+	hops     Hops
 	retry    time.Duration
 	log      *slog.Logger
 
 	wake chan struct{}
-	want *atomic.Pointer[service.Registration] // the unit's; nil before its first decision
-	made atomic.Pointer[service.Registration]  // what was wanted at the last report that succeeded
+	want *atomic.Pointer[wish] // the unit's; nil before its first decision
+	made atomic.Pointer[wish]  // what was wanted at the last report that succeeded
 
 	epoch     time.Time
 	busySince atomic.Int64 // nanoseconds since epoch; 0 = waiting
@@ -43,9 +44,9 @@ type trouble struct {
 	since time.Time
 }
 
-func newDesk(r Reporter, s Service, want *atomic.Pointer[service.Registration], seat *seat, log *slog.Logger) *desk {
+func newDesk(r Reporter, s Service, want *atomic.Pointer[wish], seat *seat, log *slog.Logger) *desk {
 	return &desk{
-		name: r.Name, reporter: r.Reporter, expose: r.Expose, queue: seat.queue, crew: seat.crew, retry: min(s.Interval, retryDelay),
+		name: r.Name, reporter: r.Reporter, expose: r.Expose, queue: seat.queue, crew: seat.crew, hops: seat.hops, retry: min(s.Interval, retryDelay),
 		log:  log.With("reporter", r.Name),
 		wake: mailbox.NewWake(), want: want, epoch: seat.queue.epoch,
 		teller: teller{statsd: seat.statsd, service: "service_name:" + s.Name, version: "nerve_version:" + seat.version},
@@ -90,7 +91,7 @@ func (d *desk) serve(ctx context.Context, reported func()) {
 			again = time.After(d.retry)
 			continue
 		}
-		d.made.Store(want)
+		d.done(want)
 		if reported != nil {
 			reported()
 			reported = nil
@@ -108,11 +109,18 @@ func (d *desk) report(ctx context.Context, r service.Registration) error {
 }
 
 // wanted is what this registry is to hold.
-func (d *desk) wanted(want *service.Registration) service.Registration {
+func (d *desk) wanted(want *wish) service.Registration {
 	if d.expose {
 		return want.Expose()
 	}
-	return *want
+	return want.Registration
+}
+
+// done takes note that the registry holds what is wanted.
+func (d *desk) done(want *wish) {
+	if made := d.made.Swap(want); made != nil && made != want {
+		d.hops.Registered.Observe(time.Since(want.at))
+	}
 }
 
 // queued returns how long the next report has to wait for its turn: not at all,

@@ -36,6 +36,7 @@ type seat struct {
 	crew     *crew
 	statsd   *telemetry.Statsd
 	version  string
+	hops     Hops
 	out      atomic.Bool              // counts at the gate
 	order    atomic.Pointer[Order]    // the runner's; nil = none
 	unit     atomic.Pointer[unit]     // that reports, or withdraws once the next has

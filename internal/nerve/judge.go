@@ -28,6 +28,8 @@ type judge struct {
 	check string // the one that level and reason come from
 	why   error  // why the level is not whole
 	held  hold   // why it is not that of the checks
+
+	doubted time.Time // since when results speak against level; zero = none does
 }
 
 // opinion is what one check has led to.
@@ -109,6 +111,7 @@ func (j *judge) decide(now time.Time) {
 	before := j.past.flaps
 	j.spent = false
 	j.follow(raw, check, now)
+	j.doubt(now)
 	if j.spent || j.past.flaps != before {
 		kept := j.past
 		j.seat.past.Store(&kept)
@@ -190,6 +193,9 @@ func (j *judge) set(level, check int, now time.Time) {
 	}
 	if level > dead {
 		j.seat.back()
+	}
+	if j.known && level != j.level {
+		j.judged(now)
 	}
 	if !j.known || grade(level) != grade(j.level) {
 		j.since = now

@@ -25,7 +25,7 @@ func Run(ctx context.Context, configs *mailbox.Latest[Config], wake <-chan struc
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	r := &runner{
-		log: log, life: life, queue: &queue{epoch: time.Now()}, crew: newCrew(), places: map[string]*place{}, orders: map[string]Order{},
+		log: log, life: life, queue: &queue{epoch: time.Now()}, crew: newCrew(), hops: control.Hops, places: map[string]*place{}, orders: map[string]Order{},
 		gate: &gate{}, forget: func() {}, ended: make(chan ended), drained: make(chan drained),
 	}
 	defer r.crew.dismiss()
@@ -79,6 +79,7 @@ type runner struct {
 	life    context.Context // ends when all is to be withdrawn
 	queue   *queue          // of all registrations; it has the clock of the process
 	crew    *crew           // runs all checks and reports
+	hops    Hops
 	places  map[string]*place
 	pending map[string]pending
 	orders  map[string]Order // of operators, also for services that are not configured
@@ -160,7 +161,7 @@ func (r *runner) apply(c Config) {
 // open starts a service that was not there.
 func (r *runner) open(s Service) {
 	r.launched(s.Name, "new")
-	p := &place{seat: &seat{gate: r.gate, queue: r.queue, crew: r.crew, statsd: r.config.Statsd, version: r.config.Version}}
+	p := &place{seat: &seat{gate: r.gate, queue: r.queue, crew: r.crew, statsd: r.config.Statsd, version: r.config.Version, hops: r.hops}}
 	p.obey(r.settled(s.Name))
 	p.unit = start(r.life, s, p.seat, r.log)
 	p.seat.unit.Store(p.unit)

@@ -84,10 +84,9 @@ func (u *unit) wish(order Order, now time.Time) {
 	r.Backend.Weight = w
 	r = u.stamp.on(r, u.svc.Stamp, now)
 	old := u.want.Load()
-	changed := old == nil || r != *old
+	changed := old == nil || r != old.Registration
 	if changed {
-		kept := r // only what is kept costs memory
-		u.want.Store(&kept)
+		u.want.Store(&wish{Registration: r, at: now})
 	}
 	if s := u.seat.standing.Load(); u.reports() && (s == nil || *s != standing{u.up, u.judge.level, u.warmed}) {
 		u.seat.standing.Store(&standing{u.up, u.judge.level, u.warmed})

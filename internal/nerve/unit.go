@@ -40,8 +40,8 @@ type unit struct {
 
 	unsettled atomic.Int32 // reporters without a first report
 	hooks     sync.WaitGroup
-	want      atomic.Pointer[service.Registration] // nil before the first decision
-	view      atomic.Pointer[view]                 // for the status
+	want      atomic.Pointer[wish] // nil before the first decision
+	view      atomic.Pointer[view] // for the status
 
 	// What follows belongs to whoever has the turn.
 	judge    *judge

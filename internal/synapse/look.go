@@ -69,11 +69,17 @@ func (h *Hub) ask(ctx context.Context, name string) ([]Look, error) {
 }
 
 func (h *Hub) reply(q question) {
-	var list []Look
-	for _, d := range h.config.Services {
-		if t := h.services[d.Name]; t != nil && (q.name == "" || q.name == d.Name) {
-			list = append(list, t.look())
+	if q.name != "" {
+		if t := h.services[q.name]; t != nil {
+			q.answer <- []Look{t.look()}
+			return
 		}
+		q.answer <- nil
+		return
+	}
+	list := make([]Look, 0, len(h.order))
+	for _, t := range h.order {
+		list = append(list, t.look())
 	}
 	q.answer <- list
 }
@@ -157,6 +163,9 @@ type Standing struct {
 // Standings decides anew about each backend that the source or the
 // configuration names, and says why one does not serve.
 func (l *Look) Standings() []Standing {
+	if l.Origin == service.Discovered && l.Listed.Same(l.Update.Backends) && l.Serving.Same(l.Listed) {
+		return l.untouched()
+	}
 	serving := setOf(l.Serving)
 	raw := setOf(l.Update.Backends)
 	var list []Standing
@@ -174,7 +183,47 @@ func (l *Look) Standings() []Standing {
 	}
 	for b := range l.Policy.list(l.Update.Backends).All() { // said, but not believed
 		if !seen[b] {
-			list = append(list, Standing{Backend: b, From: "discovery", Reason: "the source lists it, but too few others: " + fmt.Sprint(l.Notes)})
+			list = append(list, Standing{Backend: b, From: discovery, Reason: "the source lists it, but too few others: " + fmt.Sprint(l.Notes)})
+		}
+	}
+	return list
+}
+
+// untouched is Standings where no policy has anything to say, as mostly.
+func (l *Look) untouched() []Standing {
+	list := make([]Standing, 0, l.Listed.Len())
+	for b := range l.Listed.All() {
+		list = append(list, Standing{Backend: b, From: discovery, Serves: true})
+	}
+	return list
+}
+
+// discovery is where most backends come from.
+const discovery = "discovery"
+
+// Aside returns the backends that one of several sources lists and that are left
+// out, each once, at the port that it would have; those that another source
+// brought in are none.
+func (l *Look) Aside() []Standing {
+	if len(l.Update.Aside) == 0 {
+		return nil
+	}
+	seen := map[string]bool{}
+	for b := range l.Listed.Pointers() {
+		seen[b.Address()] = true
+	}
+	var list []Standing
+	for i := range l.Update.Aside {
+		a := &l.Update.Aside[i]
+		for b := range a.Backends.All() {
+			reason := a.Why(&b)
+			if l.Policy.PortOverride != 0 {
+				b.Port = l.Policy.PortOverride
+			}
+			if where := b.Address(); !seen[where] {
+				seen[where] = true
+				list = append(list, Standing{Backend: b, From: "source " + a.Source, Reason: reason})
+			}
 		}
 	}
 	return list
@@ -191,7 +240,7 @@ func setOf(s service.Set) map[service.Backend]bool {
 func (l *Look) from(b service.Backend, raw map[service.Backend]bool) string {
 	switch {
 	case raw[b]:
-		return "discovery"
+		return discovery
 	case l.Origin == service.Previous:
 		return "an earlier answer: the source lists none or too few now, and use_previous_backends or min_servers keep it"
 	case l.Origin == service.LastKnown:
@@ -201,25 +250,14 @@ func (l *Look) from(b service.Backend, raw map[service.Backend]bool) string {
 	case b.Backup && b.Port == l.Policy.BackupPort:
 		return "discovery, once more on server_backup_port"
 	default:
-		return "discovery"
+		return discovery
 	}
 }
 
 // whyNot says what keeps a listed backend from serving.
 func (l *Look) whyNot(b service.Backend) string {
-	for _, f := range l.Policy.LabelFilters {
-		if service.SetOf(b).Filter([]service.LabelFilter{f}).Len() > 0 {
-			continue
-		}
-		has := "it has no such label"
-		if v, ok := b.Labels.Map()[f.Label]; ok {
-			has = fmt.Sprintf("it has %q", fmt.Sprint(v))
-		}
-		want := "="
-		if f.Not {
-			want = "other than"
-		}
-		return fmt.Sprintf("filtered out: label_filters want label %q %s %q, and %s", f.Label, want, f.Value, has)
+	if why := service.WhyNot(&b, l.Policy.LabelFilters); why != "" {
+		return "filtered out: " + why
 	}
 	if !l.Policy.LeaderElection {
 		return "left out by a policy"

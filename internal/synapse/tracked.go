@@ -143,7 +143,7 @@ func (t *tracked) show(v verdict, u service.Update, at time.Time) bool {
 	}
 	t.logChange(old, v)
 	t.current = &service.Service{
-		Name: t.def.Name, Backends: v.serving, Generators: u.Generators, Origin: v.origin, Changed: at,
+		Name: t.def.Name, Backends: v.serving, Generators: u.Generators, Origin: v.origin, Changed: at, Noticed: u.Noticed,
 	}
 	return true
 }
