@@ -29,8 +29,8 @@ func TestTemplatesAreJSONForEveryRegistry(t *testing.T) {
 			t.Fatal(err)
 		}
 		for tmpl, more := range map[string]map[string]any{
-			"nerve.conf.json":   {"Host": "web-1", "Port": 81},
-			"synapse.conf.json": {"Port": 80, "HAProxy": "/usr/sbin/haproxy"},
+			"nerve.conf.json":   {"Host": "web-1", "Port": 81, "Control": "/run/nerve.sock"},
+			"synapse.conf.json": {"Port": 80, "HAProxy": "/usr/sbin/haproxy", "Control": "/run/synapse.sock", "Page": 3213},
 		} {
 			file, err := s.write(tmpl, tmpl, more)
 			if err != nil {

@@ -76,6 +76,9 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	say("")
 	say("  try it    curl http://127.0.0.1:%d/", s.port)
+	say("  page      http://127.0.0.1:%d/", s.page)
+	say("  ask       bin/synapse explain -c %s web", filepath.Join(dir, "synapse.conf.json"))
+	say("            bin/nerve status -c %s", filepath.Join(dir, "nerve-web-1.conf.json"))
 	say("  look      %s (configurations, logs; removed at the end)", filepath.Clean(dir))
 	if o.acts == 0 {
 		say("  stop      ctrl-C")

@@ -34,6 +34,7 @@ type stage struct {
 	o    options
 	dir  string
 	port int // of the load balancer
+	page int // where synapse shows its page
 
 	registry       registry
 	registryAddr   string
@@ -61,6 +62,9 @@ func newStage(dir string, o options) (*stage, error) {
 		if s.port, err = freePort(); err != nil {
 			return nil, err
 		}
+	}
+	if s.page, err = freePort(); err != nil {
+		return nil, err
 	}
 	port, err := freePort()
 	if err != nil {
@@ -104,7 +108,9 @@ func (s *stage) startHosts(ctx context.Context) error {
 			return err
 		}
 		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		cfg, err := s.write("nerve.conf.json", "nerve-"+name+".conf.json", map[string]any{"Host": name, "Port": port})
+		cfg, err := s.write("nerve.conf.json", "nerve-"+name+".conf.json", map[string]any{
+			"Host": name, "Port": port, "Control": filepath.Join(s.dir, "nerve-"+name+".sock"),
+		})
 		if err != nil {
 			return err
 		}
@@ -135,7 +141,9 @@ func (s *stage) startSynapse(context.Context) error {
 			return err
 		}
 	}
-	cfg, err := s.write("synapse.conf.json", "synapse.conf.json", map[string]any{"Port": s.port, "HAProxy": bin})
+	cfg, err := s.write("synapse.conf.json", "synapse.conf.json", map[string]any{
+		"Port": s.port, "HAProxy": bin, "Control": filepath.Join(s.dir, "synapse.sock"), "Page": s.page,
+	})
 	if err != nil {
 		return err
 	}

@@ -1,9 +1,13 @@
 package e2e
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -111,11 +115,26 @@ func (s *stage) loaded() error {
 		return err
 	}
 	sum := sha256.Sum256(data)
-	said, err := exec.CommandContext(s.Context(), filepath.Join(bin, "haproxy-watcher"), "--run-dir", s.path("run"), "health").CombinedOutput()
-	if err == nil && !strings.Contains(string(said), hex.EncodeToString(sum[:6])) {
-		err = fmt.Errorf("haproxy-watcher runs with another file than that of sum %x", sum[:6])
+	said, err := s.askWatcher()
+	if err == nil && !strings.Contains(said, hex.EncodeToString(sum[:6])) {
+		err = fmt.Errorf("haproxy-watcher runs with another file than that of sum %x: %s", sum[:6], said)
 	}
 	return err
+}
+
+// askWatcher returns what haproxy-watcher says of itself.
+func (s *stage) askWatcher() (string, error) {
+	var d net.Dialer
+	client := http.Client{Timeout: servers.Deadline, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return d.DialContext(ctx, "unix", s.path("run/health.sock"))
+	}}}
+	r, err := client.Get("http://haproxy-watcher/status")
+	if err != nil {
+		return "", err
+	}
+	defer r.Body.Close()
+	said, err := io.ReadAll(r.Body)
+	return string(said), err
 }
 
 // armed says that the published watcher does not watch just now.

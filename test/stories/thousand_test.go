@@ -32,10 +32,10 @@ func thousand(t *testing.T, round *atomic.Int64) *browser.Page {
 	started := time.Now()
 	inside.Register(server, inside.Program{
 		Name: "synapse", Version: "1", Log: log, Alive: fine, Ready: fine,
-		Board: func(context.Context, bool) (*inside.Board, error) {
+		Board: func(context.Context, inside.Scope) (*inside.Board, error) {
 			b := &inside.Board{
-				Version: inside.Version, Program: "synapse", Host: "h", Started: started,
-				Now: time.Now(), Ready: true, Well: true, Problems: []string{},
+				About:   inside.About{Version: inside.Version, Program: "synapse", Host: "h", Started: started, Now: time.Now()},
+				Summary: inside.Summary{Ready: true, Well: true, Problems: []string{}},
 			}
 			for i := range 1000 {
 				b.Services = append(b.Services, crowded(i, round.Load()))
