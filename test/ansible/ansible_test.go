@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"smartstack/test/machine"
 	"smartstack/test/servers"
@@ -19,12 +20,20 @@ import (
 
 // fleet is three hosts: two get packages, one bare binaries.
 type fleet struct {
-	t     *testing.T
-	dir   string // what ansible reads
-	hosts []*machine.Machine
+	t      *testing.T
+	dir    string // what ansible reads
+	remote string // where it works on the hosts
+	hosts  []*machine.Machine
 }
 
-// builds makes packages and binaries of the version for both flavours.
+// TestAnsible plays the role for all flavours, with the same two versions.
+func TestAnsible(t *testing.T) {
+	old, newer := builds(t, "v1.2.3"), builds(t, "v1.2.4")
+	t.Run("packages and binaries", func(t *testing.T) { underSystemd(t, old, newer) })
+	t.Run("containers", func(t *testing.T) { containers(t, old, newer) })
+}
+
+// builds makes packages and binaries of the version for all flavours.
 func builds(t *testing.T, version string) string {
 	t.Helper()
 	dir, root := t.TempDir(), machine.Root(t)
@@ -55,11 +64,19 @@ func run(t *testing.T, dir, name string, args ...string) string {
 	return string(out)
 }
 
-// start makes the hosts, on each a web service on port 8081.
+// start makes the hosts, on each a web service on port 8081 and a program that
+// calls it through HAProxy.
 func start(t *testing.T) *fleet {
-	f := &fleet{t: t, dir: t.TempDir()}
+	f := &fleet{t: t, dir: t.TempDir(), remote: "/root/.ansible/tmp"}
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(f.dir, "caller"), "./test/caller")
+	build.Dir = machine.Root(t)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("test/caller: %v\n%s", err, out)
+	}
 	for range 3 {
 		m := machine.Host(t)
+		m.Copy(filepath.Join(f.dir, "caller"), "/usr/local/bin/caller")
 		m.Shell("mkdir -p /srv/web && echo $(hostname) >/srv/web/index.html && systemd-run --quiet --unit web python3 -m http.server 8081 --directory /srv/web")
 		f.hosts = append(f.hosts, m)
 	}
@@ -84,6 +101,7 @@ func (f *fleet) play(want string, vars map[string]any, flags ...string) (changed
 		}
 	}
 	inventory := map[string]any{"smartstack": map[string]any{"hosts": hosts, "vars": vars}}
+	began := time.Now()
 	text, err := json.Marshal(inventory)
 	if err != nil {
 		f.t.Fatal(err)
@@ -94,9 +112,10 @@ func (f *fleet) play(want string, vars map[string]any, flags ...string) (changed
 	}
 	cmd := exec.CommandContext(f.t.Context(), "ansible-playbook", append([]string{"-i", file, "site.yml"}, flags...)...)
 	cmd.Dir = filepath.Join(machine.Root(f.t), "deploy/ansible")
-	cmd.Env = append(os.Environ(), "ANSIBLE_NOCOLOR=1", "ANSIBLE_LOCALHOST_WARNING=false", "ANSIBLE_PIPELINING=1", "ANSIBLE_LOCAL_TEMP="+f.t.TempDir())
+	cmd.Env = append(os.Environ(), "ANSIBLE_REMOTE_TMP="+f.remote, "ANSIBLE_NOCOLOR=1", "ANSIBLE_LOCALHOST_WARNING=false", "ANSIBLE_PIPELINING=1", "ANSIBLE_LOCAL_TEMP="+f.t.TempDir())
 	raw, err := cmd.CombinedOutput()
 	out = string(raw)
+	f.t.Logf("played %v in %v", flags, time.Since(began).Round(time.Second))
 	if (err == nil) != (want == "success") {
 		f.t.Fatalf("ansible-playbook %v: %v, want %s\n%s", flags, err, want, out)
 	}
@@ -136,23 +155,26 @@ func variables(builds string, port int) map[string]any {
 	}
 }
 
+// atOnce plays all hosts at the same time.
+func atOnce(vars map[string]any) map[string]any {
+	vars["smartstack_serial"] = 3
+	return vars
+}
+
 const port = 3213
 
 // version is what the program that runs in the machine says of itself.
 func version(t *testing.T, m *machine.Machine, bin, program string) string {
 	t.Helper()
 	out, err := m.Try(bin+"/"+program, "status", "--json")
-	var s struct{ Version, Build any }
+	var s struct{ Build string }
 	if err := json.Unmarshal([]byte(out), &s); err != nil {
 		t.Fatalf("%s status: %v\n%s", program, err, out)
 	}
 	if err != nil {
 		t.Errorf("%s is not well: %s", program, out)
 	}
-	if program == "synapse" {
-		return fmt.Sprint(s.Build)
-	}
-	return fmt.Sprint(s.Version)
+	return s.Build
 }
 
 func (f *fleet) bin(i int) string {
@@ -162,32 +184,38 @@ func (f *fleet) bin(i int) string {
 	return "/usr/bin"
 }
 
-// callers start a client on each host that goes through HAProxy all the time;
-// the returned function ends them and returns how many requests there were,
-// and what failed.
-func (f *fleet) callers() func() (int, string) {
+// callers let each host call its web service through HAProxy all the time; the
+// returned function ends that and returns how many requests there were, and how
+// many failed.
+func (f *fleet) callers() func() (sent, failed int) {
 	for _, m := range f.hosts {
-		m.Shell(fmt.Sprintf("rm -f /var/tmp/calls /var/tmp/failed; systemd-run --quiet --unit caller sh -c 'while :; do curl -sS -f --max-time 5 -o /dev/null http://127.0.0.1:%d/ 2>>/var/tmp/failed; echo >>/var/tmp/calls; sleep 0.02; done'", port))
+		m.Run("systemd-run", "--quiet", "--unit", "caller", "caller", "-listen", "127.0.0.1:9000", "-rate", "40", fmt.Sprintf("web=http://127.0.0.1:%d/", port))
 	}
-	return func() (int, string) {
-		calls, failed := 0, ""
+	return func() (sent, failed int) {
 		for _, m := range f.hosts {
-			var n int
-			fmt.Sscan(m.Shell("systemctl stop caller; wc -l </var/tmp/calls"), &n)
-			calls += n
-			failed += m.Shell("cat /var/tmp/failed")
+			said := m.Run("caller", "ask", "http://127.0.0.1:9000/count")
+			var name string
+			var s, n int
+			if _, err := fmt.Sscan(said, &name, &s, &n); err != nil {
+				f.t.Fatalf("the caller says %q: %v", said, err)
+			}
+			if n > 0 {
+				f.t.Logf("%s: %s", m.Name, said)
+			}
+			sent, failed = sent+s, failed+n
+			m.Run("systemctl", "stop", "caller")
 		}
-		return calls, failed
+		return sent, failed
 	}
 }
 
-// TestRole is a fleet's life under ansible: nothing, the first rollout, the
+// underSystemd is a fleet's life under ansible: nothing, the first rollout, the
 // second without a change, a new version, a new option, a mistake, and a
-// rollout that must not go on.
-func TestRole(t *testing.T) {
-	old, newer := builds(t, "v1.2.3"), builds(t, "v1.2.4")
+// rollout that must not go on. Where the order of the hosts does not matter, all
+// are played at once.
+func underSystemd(t *testing.T, old, newer string) {
 	f := start(t)
-	vars := variables(old, port)
+	vars := atOnce(variables(old, port))
 
 	f.play("success", vars, "--check", "--diff")
 	if out, err := f.hosts[0].Try("test", "-e", "/usr/bin/nerve"); err == nil {
@@ -210,11 +238,13 @@ func TestRole(t *testing.T) {
 	}
 	changed, out := f.play("success", vars)
 	f.none("the second time", changed, out)
-	changed, out = f.play("success", vars, "--check")
-	f.none("in check mode", changed, out)
+	one := f.hosts[0].Name
+	if changed, out := f.play("success", vars, "--check", "--limit", one); changed[one] > 0 {
+		t.Errorf("check mode would change %v\n%s", changed, out)
+	}
 
 	t.Run("new version", func(t *testing.T) { newVersion(t, f, newer) })
-	vars = variables(newer, port)
+	vars = atOnce(variables(newer, port))
 	t.Run("new option", func(t *testing.T) { newOption(t, f, vars) })
 	t.Run("mistakes", func(t *testing.T) { mistakes(t, f, vars) })
 }
@@ -226,11 +256,11 @@ func newVersion(t *testing.T, f *fleet, newer string) {
 	}
 	end := f.callers()
 	_, out := f.play("success", variables(newer, port))
-	calls, failed := end()
-	if failed != "" || calls == 0 {
-		t.Errorf("of %d requests some failed: %s", calls, failed)
+	if sent, failed := end(); failed > 0 || sent == 0 {
+		t.Errorf("%d of %d requests failed", failed, sent)
+	} else {
+		t.Logf("%d requests during the rollout, none failed", sent)
 	}
-	t.Logf("%d requests during the rollout, none failed", calls)
 	for i, m := range f.hosts {
 		for _, p := range []string{"nerve", "synapse"} {
 			if v := version(t, m, f.bin(i), p); v != "v1.2.4" {
@@ -259,13 +289,15 @@ func newOption(t *testing.T, f *fleet, vars map[string]any) {
 		_, err := f.hosts[0].Try("test", "-e", "/var/lib/nerve/heartbeat")
 		return err
 	})
-	changed, out := f.play("success", vars)
-	f.none("after the new option", changed, out)
+	one := f.hosts[2].Name
+	if changed, out := f.play("success", vars, "--limit", one); changed[one] > 0 {
+		t.Errorf("after the new option %v changes\n%s", changed, out)
+	}
 }
 
 func mistakes(t *testing.T, f *fleet, vars map[string]any) {
 	file := func(i int) string { return f.hosts[i].Run("cat", "/etc/smartstack/nerve.json") }
-	was := file(0)
+	was, others, pids := file(0), file(1)+file(2), f.hosts[0].Run("systemctl", "show", "-P", "MainPID", "nerve", "synapse")
 	vars["smartstack_nerve_config"] = map[string]any{"service_conf_dir": 7}
 	if _, out := f.play("failure", vars); !strings.Contains(out, "service_conf_dir") {
 		t.Errorf("the play does not say what is wrong:\n%s", out)
@@ -278,7 +310,10 @@ func mistakes(t *testing.T, f *fleet, vars map[string]any) {
 	sick["smartstack_nerve_services"].(map[string]any)["web"].(map[string]any)["port"] = 8082
 	sick["smartstack_gate_retries"] = 4
 	changed, out := f.play("failure", sick)
-	if file(0) == was || file(1) != was || file(2) != was || changed[f.hosts[1].Name] > 0 {
+	if file(0) == was || file(1)+file(2) != others || changed[f.hosts[1].Name] > 0 {
 		t.Errorf("the rollout should have stopped at the first host\n%s", out)
+	}
+	if is := f.hosts[0].Run("systemctl", "show", "-P", "MainPID", "nerve", "synapse"); is != pids {
+		t.Errorf("processes %q were %q: a mistake should leave them", is, pids)
 	}
 }
