@@ -15,7 +15,8 @@
 #   -w SECONDS  how long HAProxy's checks take to notice: inter x fall (3)
 #   -k SECONDS  how long the old container may take to stop (10)
 #
-# NETWORK is docker run's --network (host). After a fault the container on the
+# NETWORK is docker run's --network (host); PROBE is the image whose wget asks
+# for health (smartstack/nerve). After a fault the container on the
 # main port is as it was, or the one on the backup port serves on.
 set -eu
 path=/health wait=3 stop=10 drain="" name="" image="" main="" backup=""
@@ -34,7 +35,7 @@ while getopts n:i:m:b:p:d:w:k: o; do
 done
 shift $((OPTIND - 1))
 if [ -z "$name" ] || [ -z "$image" ] || [ -z "$main" ] || [ -z "$backup" ]; then
-	sed -n '2,25s/^# \{0,1\}//p' "$0" >&2
+	sed -n '2,26s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 fi
 network=${NETWORK:-host}

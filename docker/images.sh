@@ -34,8 +34,11 @@ if [ "$programs" = host ]; then
 	context=$work
 	dockerfile=$work/Dockerfile
 	mkdir "$work/out"
-	CGO_ENABLED=0 go build -buildvcs=false -trimpath -tags grpcnotrace -ldflags "-s -w -X main.version=$version" -o "$work/out/" \
-		./cmd/nerve ./cmd/synapse ./cmd/haproxy-watcher ./cmd/smartstack ./test/demo/webservice ./test/caller
+	compile() { # tags as in the Makefile
+		CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "-s -w -X main.version=$version" -o "$work/out/" -tags "$@"
+	}
+	compile grpcnotrace,nethttpomithttp2 ./cmd/synapse
+	compile grpcnotrace ./cmd/nerve ./cmd/haproxy-watcher ./cmd/smartstack ./test/demo/webservice ./test/caller
 	# The same file without its first stage: what that makes is in the context.
 	sed -e '/AS build$/,/^# ---/{/^# ---/!d}' -e 's,--from=build /out/,out/,; s, /out/, out/,g' docker/Dockerfile >"$dockerfile"
 else

@@ -12,15 +12,17 @@ act_everybody() {
 act_kill_host() {
 	begin "host 3 is killed, with everything on it"
 	parts=$(host_parts 3)
-	began=$(now)
-	quietly docker kill $(c $parts)
+	quietly docker kill $(c host3)
+	began=$(now) # from here on it has no network
+	quietly docker kill $(c ${parts#host3} app3)
 	took=$(await "absent=host3" 1 2) && say "   nobody is sent there any more after $(since "$began") s" || fail "host 3 is still called after $took s"
 	until_true 120 sh -c "! docker exec $CLUSTER-synapse1 grep -q 172.28.0.13:8081 /etc/haproxy/haproxy.cfg" &&
 		say "   its registrations are gone after $(since "$began") s (the session's timeout is 6 s)"
+	held "$began" 1 2
 	outcome 0 1 2
 	began=$(now)
 	quietly docker start $(c host3)
-	quietly docker start $(c $parts)
+	quietly docker start $(c $parts app3)
 	took=$(await "present=host3" 1 2) && say "   back and called again after $(since "$began") s" || fail "host 3 does not come back in $took s"
 	await "present=host1,host2,host3" 3 >/dev/null || fail "host 3 does not reach everybody"
 }
@@ -41,10 +43,11 @@ cable() {
 
 act_cut_host() {
 	begin "host 2 is cut off from the others"
-	began=$(now)
 	cable pulled 2
+	began=$(now)
 	took=$(await "absent=host2" 1 3) && say "   the others do without it after $(since "$began") s" || fail "host 2 is still called after $took s"
 	took=$(await "present=host2&absent=host1,host3" 2) && say "   host 2 goes on with its own services after $(since "$began") s" || fail "host 2 does not serve itself in $took s"
+	held "$began" 1 2 3
 	outcome 0 1 2 3
 	began=$(now)
 	cable back 2
@@ -122,9 +125,10 @@ act_drain() {
 
 act_pause_service() {
 	begin "service web of host 2 hangs (its process is stopped), and goes on later"
-	began=$(now)
 	quietly docker pause "$CLUSTER-web2"
+	began=$(now)
 	took=$(await "service=web&absent=host2" 1 2 3) && say "   nobody is sent there any more after $(since "$began") s" || fail "it is still called after $took s"
+	held "$began" 1 2 3
 	quietly docker unpause "$CLUSTER-web2"
 	took=$(await "service=web&present=host2" 1 2 3) && say "   called again after $(since "$began") s" || fail "it does not come back in $took s"
 	outcome 0 1 2 3
@@ -194,13 +198,23 @@ act_slow_network() {
 	await "present=host1,host2,host3" 1 2 3 >/dev/null || fail "not everybody is reached"
 }
 
+# restarted_zk1 restarts it and waits until it is a member again.
+restarted_zk1() {
+	quietly docker restart -t 5 "$CLUSTER-zk1"
+	until_true 60 docker exec "$CLUSTER-zk1" bash -c 'exec 3<>/dev/tcp/127.0.0.1/2181 && echo srvr >&3 && grep -q ^Mode <&3' || true
+}
+
 # act_clock: a rename, because libfaketime ends a program that reads half a file.
 act_clock() {
 	begin "the clock of one ZooKeeper jumps an hour ahead, and back"
+	quietly docker exec "$CLUSTER-zk1" touch /data/jumps
+	restarted_zk1
 	for jump in +1h +0; do
 		quietly docker exec "$CLUSTER-zk1" sh -c "echo $jump >/dev/shm/clock.new && mv /dev/shm/clock.new /dev/shm/clock"
 		sleep 5
 	done
+	quietly docker exec "$CLUSTER-zk1" rm /data/jumps
+	restarted_zk1
 	await "present=host1,host2,host3" 1 2 3 >/dev/null || fail "not everybody is reached"
 	outcome 0 1 2 3
 }
@@ -229,17 +243,22 @@ act_two_writers() {
 }
 
 # act_updates lets the watcher that was published for such set-ups, and ours,
-# follow synapse's updates of one file.
+# follow synapse's updates of one file. It needs none of the three hosts: nobody
+# calls meanwhile.
 act_updates() {
 	say ""
-	say "== ${UPDATES:-100} updates by synapse, followed by the published watcher and by haproxy-watcher"
+	say "== ${UPDATES:-1000} updates by synapse, followed by the published watcher and by haproxy-watcher"
 	if ! command -v go >/dev/null 2>&1; then
 		say "   left out: no Go is installed here"
 		return
 	fi
-	UPDATES=${UPDATES:-100} REQUIRE_SERVERS=1 go test -count=1 -v -timeout 20m -run 'TestFollowers$' ./test/e2e 2>&1 |
-		sed -n 's/.*\([0-9]* updates, all of them.*\)/   \1/p; s/^FAIL/   FAIL/p; s/.*still not so/   still not so/p' >"/tmp/$CLUSTER-updates"
+	began=$(now)
+	quietly docker pause $(c app1 app2 app3)
+	UPDATES=${UPDATES:-1000} REQUIRE_SERVERS=1 go test -count=1 -v -timeout 60m -run 'TestFollowers$' ./test/e2e 2>&1 |
+		sed -n 's/.*[^0-9]\([0-9]* updates, all of them.*\)/   \1/p; s/^FAIL/   FAIL/p; s/.*still not so/   still not so/p' >"/tmp/$CLUSTER-updates"
 	cat "/tmp/$CLUSTER-updates"
+	quietly docker unpause $(c app1 app2 app3)
+	say "   in $(since "$began") s, with the building of the programs"
 	grep -q 'all of them seen' "/tmp/$CLUSTER-updates" || fail "not every update was seen"
 	rm -f "/tmp/$CLUSTER-updates"
 }

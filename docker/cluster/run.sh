@@ -32,6 +32,7 @@ demo | test)
 	shift
 	trap finish EXIT
 	trap 'exit 1' HUP INT TERM
+	down # what an earlier run may have left
 	up
 	if [ $# -gt 0 ]; then
 		play "$@"

@@ -9,12 +9,13 @@ fail() {
 	broken=1
 }
 
+# compose ARGS… is what COMPOSE names, or the one that is installed.
 compose() {
-	if command -v docker-compose >/dev/null 2>&1; then
-		docker-compose -p "$CLUSTER" -f docker/cluster/compose.yml "$@"
-	else
-		docker compose -p "$CLUSTER" -f docker/cluster/compose.yml "$@"
+	if [ -z "${COMPOSE:-}" ]; then
+		COMPOSE="docker compose"
+		! command -v docker-compose >/dev/null 2>&1 || COMPOSE=docker-compose
 	fi
+	$COMPOSE -p "$CLUSTER" -f docker/cluster/compose.yml "$@"
 }
 
 # quietly CMD… shows what it says only when it fails.
@@ -87,6 +88,18 @@ outcome() {
 	[ "$1" -gt 0 ] || fail "nothing was requested"
 }
 
+# held SINCE APP… prints how requests were held up since the act began.
+held() {
+	since=$1
+	shift
+	for app in "$@"; do ask "$app" held; done | awk -v since="$since" '$2 > slow { slow = $2 } $3 > last { last = $3 }
+		END {
+			printf "   the slowest request took %.1f s; ", slow
+			if (last) printf "the last that took more than 0.5 s ended %.1f s after the fault\n", last - since
+			else print "none took more than 0.5 s"
+		}'
+}
+
 # until_true LIMIT CMD… tries until CMD succeeds.
 until_true() {
 	limit=$1
@@ -115,7 +128,7 @@ images() {
 
 up() {
 	images
-	say "bringing up three hosts, three ZooKeeper, three etcd and moto"
+	say "bringing up three hosts, three ZooKeeper, three etcd and moto, with compose $(compose version --short)"
 	quietly compose up -d
 	began=$(now)
 	(LIMIT=240 && await "present=host1,host2,host3" 1 2 3) >/dev/null || {

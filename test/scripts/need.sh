@@ -44,7 +44,7 @@ missing() {
 		ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || echo "postgresql the PostgreSQL server"
 		;;
 	compose)
-		has docker-compose || docker compose version >/dev/null 2>&1 || echo "docker-compose it brings up the three hosts"
+		[ -n "${COMPOSE:-}" ] || has docker-compose || docker compose version >/dev/null 2>&1 || echo "docker-compose it brings up the three hosts"
 		;;
 	inotify)
 		has inotifywait || echo "inotify-tools the published watcher of HAProxy's file uses it"
