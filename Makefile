@@ -30,7 +30,7 @@ COUNT    ?= 1
 #? help: List the targets.
 .PHONY: help
 help:
-	@sed -n 's/^#? \([a-z0-9-]*\): \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-13s %s\n", $$1, $$2 }'
+	@sed -n 's/^#? \([a-z0-9-]*\): \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
 #? build: Build both programs into bin/, static and stripped.
 .PHONY: build
@@ -63,11 +63,17 @@ test-haproxy3:
 	@bin=$$(test/scripts/haproxy-trixie.sh) || exit 1; echo "HAPROXY_BIN=$$bin"; \
 		HAPROXY_BIN=$$bin go test -race -count=1 -timeout 10m ./haproxy/...
 
-#? test-long: Play STEPS (10000) random changes and faults against HAProxy, kills at all points, and a churn of a minute. SEED=n repeats a run, HAPROXY_BIN picks the HAProxy
+#? test-long: Play STEPS (10000) random changes and faults against HAProxy, kills at all points, a churn of a minute, and UPDATES (1000) for each follower of a file. SEED=n repeats a run, HAPROXY_BIN picks the HAProxy
 .PHONY: test-long
-test-long:
+test-long: test-followers
 	@$(NEED) "make test-long" haproxy race
 	@STEPS=$(or $(STEPS),10000) CHURN=60s SEED=$(SEED) go test -race -count=1 -v -timeout 3h -run 'TestChaos$$|TestKilled|TestChurn|TestAHundred' ./haproxy
+
+#? test-followers: Let the published shell watcher and haproxy-watcher follow UPDATES (1000) of synapse, and haproxy-watcher as many of every writer's style
+.PHONY: test-followers
+test-followers:
+	@$(NEED) "make test-followers" haproxy inotify race
+	UPDATES=$(or $(UPDATES),1000) go test -race -count=1 -v -timeout 2h -run 'TestFollowers|TestEveryUpdateIsSeen|TestSingleFile' ./haproxy/filewatch ./test/e2e
 
 #? test-docker: Run what needs a Docker engine: containers that come and go, for synapse and for nerve, the EC2 fake against moto, Clay.io's file untouched.
 .PHONY: test-docker
@@ -88,6 +94,7 @@ base-images:
 .PHONY: test-page
 test-page:
 	@$(NEED) "make test-page" haproxy chromium prometheus race
+	@REQUIRE_SERVERS=1 go test -race -count=1 -timeout 1m -tags page ./test/browser
 	@REQUIRE_SERVERS=1 go test -race -count=1 -timeout 8m -tags page ./test/stories -args -shots "$(abspath $(SHOTS))"
 
 #? images: Build the images nerve, synapse, haproxy (with its watcher) and smartstack with this host's Docker engine.
@@ -179,7 +186,7 @@ test-ansible:
 	@why=$$(test/scripts/engine.sh) || { echo "make test-ansible needs a Docker engine on this host: $$why" >&2; exit 1; }
 	@$(NEED) "make test-ansible" ansible
 	cd deploy/ansible && ansible-lint --offline
-	go test -count=1 -timeout 20m -v -tags docker ./test/ansible
+	go test -count=1 -timeout 40m -v -tags docker ./test/ansible
 
 #? clean: Remove what was built (the tools in .cache/ stay).
 .PHONY: clean
