@@ -82,19 +82,27 @@ func (r *running) load(ctx context.Context, text []byte, o Options) error {
 	if err := r.write(text); err != nil {
 		return err
 	}
-	if err := o.Reload(ctx); err != nil {
-		if ctx.Err() != nil {
-			return err
-		}
-		if err = unfit(err); errors.Is(err, master.ErrEnded) {
-			err = fmt.Errorf("%w: it was started again with the file of before", err)
-		}
-		if undo := r.write(before); undo != nil {
-			err = errors.Join(err, fmt.Errorf("the copy of before cannot be put back, so that HAProxy would not start again: %w", undo))
-		}
+	err = o.Reload(ctx)
+	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	return nil
+	return r.undo(ctx, before, unfit(err), o)
+}
+
+// undo puts the text of before back after a load that failed with err, and says
+// so where there is more to say.
+func (r *running) undo(ctx context.Context, before []byte, err error, o Options) error {
+	if undo := r.write(before); undo != nil {
+		return errors.Join(err, fmt.Errorf("the copy of before cannot be put back, so that HAProxy would not start again: %w", undo))
+	}
+	if !errors.Is(err, master.ErrEnded) {
+		return err
+	}
+	// Whoever starts it meanwhile may still have met the bad one.
+	if again := o.Reload(ctx); again != nil {
+		return fmt.Errorf("%w: and it cannot be started with the file of before: %w", err, again)
+	}
+	return fmt.Errorf("%w: it was started again with the file of before", err)
 }
 
 // unfit says that HAProxy cannot run with a file that it has no fault to find in.
