@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -143,7 +144,8 @@ func newArena(t *testing.T) *arena {
 	a.side = socket.New(a.sock)
 	t.Cleanup(func() { _ = a.side.Close() })
 	a.options = Options{
-		Global: []string{"stats socket " + a.sock + " level admin expose-fd listeners", "stats timeout 1h", "hard-stop-after 1s"},
+		Global: append(slices.Repeat([]string{"# so long that a spare of the file is made " + strings.Repeat(".", 1000)}, spareFrom/1000),
+			"stats socket "+a.sock+" level admin expose-fd listeners", "stats timeout 1h", "hard-stop-after 1s"),
 		Defaults: []string{
 			"mode http", "timeout connect 1s", "timeout client 5s", "timeout server 5s", "default-server init-addr last,libc,none",
 		},

@@ -72,6 +72,7 @@ const (
 	stepWrite
 	stepReload
 	stepSave
+	stepSpare
 )
 
 // situation is everything that decides about the next step.
@@ -92,6 +93,7 @@ type situation struct {
 
 	state     bool // there is a state file
 	stateDue  time.Time
+	spareDue  time.Time     // the spare is to be made; zero = it is not
 	probe     time.Duration // HAProxy or the file is to be looked at again
 	nextModel time.Time     // the model changes by itself then; zero = never
 }
@@ -141,6 +143,12 @@ func decide(s situation) (step, time.Duration) {
 			return stepSave, 0
 		}
 		at(s.stateDue)
+	}
+	if !s.stale && !s.spareDue.IsZero() {
+		if !s.spareDue.After(s.now) {
+			return stepSpare, 0
+		}
+		at(s.spareDue)
 	}
 	return stepNone, again
 }

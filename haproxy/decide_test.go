@@ -53,6 +53,9 @@ func TestDecide(t *testing.T) {
 		},
 		{"state file", situation{now: t0, state: true}, stepSave, 0},
 		{"state file later", situation{now: t0, state: true, stateDue: t0.Add(time.Minute)}, stepNone, time.Minute},
+		{"spare", situation{now: t0, spareDue: t0}, stepSpare, 0},
+		{"spare later", situation{now: t0, spareDue: t0.Add(time.Second)}, stepNone, time.Second},
+		{"no spare of what is about to be replaced", situation{now: t0, spareDue: t0, stale: true, pending: calmChange()}, stepNone, quiet},
 		{"something is under way", situation{now: t0, busy: true, stale: true, immediate: true, reload: true, state: true}, stepNone, jobPoll},
 		{"the model changes by itself", situation{now: t0, nextModel: t0.Add(3 * time.Second), probe: lookEvery}, stepNone, 3 * time.Second},
 	} {

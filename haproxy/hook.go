@@ -20,6 +20,7 @@ const (
 	atReload   = "job: reload"
 	atReloaded = "job: reloaded"
 	atSaved    = "job: state saved"
+	atSpare    = "job: spare made"
 )
 
 func (h hook) at(step string) {

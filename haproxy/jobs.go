@@ -29,6 +29,8 @@ func (m *memory) start(ctx context.Context, next step) {
 	case stepReload:
 		m.carryStates(ctx)
 		run = m.reloadJob()
+	case stepSpare:
+		run = m.spareJob()
 	default:
 		run = m.saveJob()
 	}
@@ -138,6 +140,9 @@ func (m *memory) wrote(done published, file *content, want Model, rev uint64, ca
 	}
 	if done.wrote {
 		m.lastWrite = now
+		if m.publisher.seen.size >= spareFrom {
+			m.spareDue = now.Add(spareAfter)
+		}
 		m.count("synapse.haproxy.check_config", true)
 		services, reason := file.since(before)
 		m.log.Info("wrote the file", "rev", rev, "services", services, "reason", reason, "file", m.options.ConfigFilePath, "took", done.took.Round(time.Microsecond).String())
@@ -323,6 +328,22 @@ func (m *memory) saveJob() func(context.Context) func(*memory) {
 	}
 }
 
+// spareJob makes the spare that the next write begins with. It is a help, not a
+// promise: without one the whole is written.
+func (m *memory) spareJob() func(context.Context) func(*memory) {
+	p, h := m.publisher, m.out.hook
+	return func(context.Context) func(*memory) {
+		err := p.keepSpare()
+		h.at(atSpare)
+		return func(m *memory) {
+			m.spareDue = time.Time{}
+			if err != nil {
+				m.log.Debug("there is no spare of the file: the next change writes the whole", "err", err)
+			}
+		}
+	}
+}
+
 // situation gathers what decides about the next step.
 func (m *memory) situation(now time.Time) situation {
 	o := m.options
@@ -331,7 +352,7 @@ func (m *memory) situation(now time.Time) situation {
 		stale: m.stale && o.DoWrites, pending: m.pending, immediate: m.sync == nil,
 		fileRetry: m.fileRetry, recheck: m.recheck,
 		reloadWait: m.limiter.wait(now),
-		state:      o.StateFilePath != "", stateDue: m.stateDue,
+		state:      o.StateFilePath != "", stateDue: m.stateDue, spareDue: m.spareDue,
 		probe: lookEvery, nextModel: m.expires,
 	}
 	if m.sync != nil {

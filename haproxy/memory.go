@@ -50,6 +50,7 @@ type memory struct {
 	foreign   bool      // somebody else has written the file, and we have not yet written it again
 	strange   time.Time // until when a file that was foreign at the start waits for what registries say of it
 	lastWrite time.Time
+	spareDue  time.Time // zero = nothing was written since the spare was made
 	fileRetry time.Time
 	fileFails int
 	file      *content // what the file says; nil = not known

@@ -294,9 +294,18 @@ func (p *publisher) accept(m Model, was *Model) {
 	p.preamble, p.shared = m.Preamble, m.SharedFrontend
 }
 
+// keepSpare makes the spare, if it is we who know what the file says.
+func (p *publisher) keepSpare() error {
+	if p.says == nil {
+		return nil
+	}
+	return p.target.keepSpare(*p.says)
+}
+
 // close ends what goes on, and gives the file free for another synapse.
 func (p *publisher) close() {
 	p.hosts.close()
+	p.target.dropSpare()
 	p.target.release()
 }
 

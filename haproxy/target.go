@@ -29,6 +29,7 @@ type target struct {
 	owner owner  // we
 	lock  *os.File
 	disk  *bufio.Writer // kept from one text to the next
+	spare *spare        // nil = there is none
 }
 
 // stamp tells whether a file is still the one that was written.
@@ -154,12 +155,14 @@ func (t *target) stage(text io.WriterTo) (*staged, error) {
 	if info != nil {
 		mode = info.Mode().Perm()
 	}
-	if t.disk == nil {
-		t.disk = bufio.NewWriterSize(nil, 1<<16)
+	var s *atomicfile.Staged
+	if m, ok := text.(Model); ok {
+		s = t.amendSpare(dir, name, m, mode)
 	}
-	s, err := atomicfile.StageFrom(dir, name, pieces{text, t.disk}, mode, atomicfile.Options{})
-	if err != nil {
-		return nil, errors.Join(err, dir.Close())
+	if s == nil {
+		if s, err = atomicfile.StageFrom(dir, name, t.pieces(text), mode, atomicfile.Options{}); err != nil {
+			return nil, errors.Join(err, dir.Close())
+		}
 	}
 	keepOwner(s.Path(), info)
 	st := &staged{Staged: s, dir: dir}
@@ -171,6 +174,14 @@ func (t *target) stage(text io.WriterTo) (*staged, error) {
 		return nil, errors.Join(err, st.discard())
 	}
 	return st, nil
+}
+
+// pieces returns text as it is written to the disk.
+func (t *target) pieces(text io.WriterTo) io.WriterTo {
+	if t.disk == nil {
+		t.disk = bufio.NewWriterSize(nil, 1<<16)
+	}
+	return pieces{text, t.disk}
 }
 
 // pieces is a text that is written in pieces which a disk likes.

@@ -47,6 +47,10 @@ type Options struct {
 	// Stage is the staging directory, relative to the target's directory and
 	// on the same file system; empty means DefaultStage.
 	Stage string
+	// Temp is the name of the staged file in there, for a writer that is alone;
+	// what an earlier one has left under that name is replaced. Empty = a name
+	// that nobody else has.
+	Temp string
 	// NoSync leaves out the two fsyncs: readers still see whole files, but a
 	// power cut may bring back the old one, or an empty one.
 	NoSync bool
@@ -110,30 +114,65 @@ func Stage(dir *os.Root, name string, data []byte, perm fs.FileMode, o Options) 
 
 // StageFrom is Stage for what need not be in memory as a whole.
 func StageFrom(dir *os.Root, name string, content io.WriterTo, perm fs.FileMode, o Options) (*Staged, error) {
-	stage := o.stage(name)
-	temp := filepath.Join(stage, filepath.Base(name)+"."+strconv.FormatUint(rand.Uint64(), 36))
-	s := &Staged{dir: dir, temp: temp, name: name, noSync: o.NoSync}
-
-	f, err := create(dir, temp)
+	s := o.staged(dir, name)
+	if o.Temp != "" {
+		if err := dir.Remove(s.temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("writing %s: %w", full(dir, name), err)
+		}
+	}
+	f, err := create(dir, s.temp)
 	if errors.Is(err, fs.ErrNotExist) {
 		// Mkdir, not MkdirAll: a target directory that is gone is the caller's
 		// to know about, not ours to make again.
-		if err = dir.Mkdir(stage, 0o755); err == nil || errors.Is(err, fs.ErrExist) {
-			f, err = create(dir, temp)
+		if err = dir.Mkdir(filepath.Dir(s.temp), 0o755); err == nil || errors.Is(err, fs.ErrExist) {
+			f, err = create(dir, s.temp)
 		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("writing %s: %w", full(dir, name), err)
 	}
 	_, err = content.WriteTo(f)
+	return s.written(f, err, perm)
+}
+
+// Amend stages a text that begins as the one that waits under the name o.Temp:
+// that keeps its first bytes, and rest replaces the others. It costs what rest
+// does, where StageFrom costs the whole. What waits there must be the caller's
+// own; after an error it is gone.
+func Amend(dir *os.Root, name string, keep int64, rest io.WriterTo, perm fs.FileMode, o Options) (*Staged, error) {
+	s := o.staged(dir, name)
+	f, err := dir.OpenFile(s.temp, os.O_WRONLY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("writing %s: %w", full(dir, name), errors.Join(err, s.Discard()))
+	}
+	_, err = f.Seek(keep, io.SeekStart)
+	var n int64
+	if err == nil {
+		n, err = rest.WriteTo(f)
+	}
+	if err == nil {
+		err = f.Truncate(keep + n)
+	}
+	return s.written(f, err, perm)
+}
+
+func (o Options) staged(dir *os.Root, name string) *Staged {
+	if o.Temp == "" {
+		o.Temp = filepath.Base(name) + "." + strconv.FormatUint(rand.Uint64(), 36)
+	}
+	return &Staged{dir: dir, temp: filepath.Join(o.stage(name), o.Temp), name: name, noSync: o.NoSync}
+}
+
+// written ends the writing of f, of which err came so far.
+func (s *Staged) written(f *os.File, err error, perm fs.FileMode) (*Staged, error) {
 	if err == nil {
 		err = f.Chmod(perm) // the umask must not decide who can read it
 	}
-	if err == nil && !o.NoSync {
+	if err == nil && !s.noSync {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, fmt.Errorf("writing %s: %w", full(dir, name), errors.Join(err, s.Discard()))
+		return nil, fmt.Errorf("writing %s: %w", full(s.dir, s.name), errors.Join(err, s.Discard()))
 	}
 	return s, nil
 }

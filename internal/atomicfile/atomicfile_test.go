@@ -42,6 +42,38 @@ func TestWrite(t *testing.T) {
 	wantNoLeftover(t, dir, DefaultStage)
 }
 
+// A text is made of the one that waits under a name of its own.
+func TestAmend(t *testing.T) {
+	dir := root(t)
+	o := Options{Temp: "x.next"}
+	for _, tc := range []struct {
+		keep int64
+		rest string
+		want string
+	}{{4, "TWO three four five\n", "one TWO three four five\n"}, {4, "", "one "}, {0, "0\n", "0\n"}} {
+		for range 2 { // the second replaces what the first has left
+			if _, err := Stage(dir, "x", []byte("one two three\n"), 0o600, o); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, err := Amend(dir, "x", tc.keep, strings.NewReader(tc.rest), 0o640, o)
+		if err == nil {
+			err = s.Commit()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := dir.ReadFile("x")
+		if info, statErr := dir.Stat("x"); err != nil || statErr != nil || string(got) != tc.want || info.Mode() != 0o640 {
+			t.Errorf("it says %q (%v %v %v), want %q", got, info.Mode(), err, statErr, tc.want)
+		}
+		wantNoLeftover(t, dir, DefaultStage)
+	}
+	if _, err := Amend(dir, "x", 0, strings.NewReader("x"), 0o640, o); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("with nothing to amend: %v", err)
+	}
+}
+
 func TestPermissionsIgnoreTheUmask(t *testing.T) {
 	dir := root(t)
 	old := syscall.Umask(0o077)
