@@ -2,11 +2,14 @@ package haproxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"smartstack/haproxy/master"
 )
 
 // job is one step under way on a goroutine of its own, so that a slow disk or
@@ -120,12 +123,17 @@ func (m *memory) wrote(done published, file *content, want Model, rev uint64, ca
 	m.faults.end("file", now)
 	m.putForeign(done.wrote, file, want, now)
 	m.fileFails, m.fileRetry = 0, time.Time{}
+	if done.outside != nil {
+		m.faults.begin("global, defaults or extra sections", "HAProxy refuses what the configuration says outside of the services: that stays as it was", done.outside, now)
+	} else {
+		m.faults.end("global, defaults or extra sections", now)
+	}
 	noteHeld(m.log, m.held, done.holds)
 	before := m.file
 	m.file, m.fileRev = file, rev
 	m.held = done.holds
 	m.recheck = time.Time{}
-	if len(m.held)+len(m.mute) > 0 {
+	if len(m.held)+len(m.mute) > 0 || done.outside != nil {
 		m.recheck = now.Add(recheckAfter)
 	}
 	if m.foreign {
@@ -285,11 +293,16 @@ func (m *memory) reloaded(status ReloadStatus, err error, file *content, refused
 	m.limiter.done(status.At, err == nil)
 	if err != nil {
 		m.clearStates()
+		m.takeBack(err, file, status.At)
 		status.Err = err.Error()
 		m.lastReload = status
 		m.failedReloads++
 		m.out.deps.Count("synapse.haproxy.reload_failed")
-		m.faults.begin("reload", "HAProxy could not be reloaded: it goes on with what it has", err, status.At,
+		message := "HAProxy could not be reloaded: it goes on with what it has"
+		if errors.Is(err, master.ErrEnded) {
+			message = "HAProxy has ended when it was to load the file, and is started again"
+		}
+		m.faults.begin("reload", message, err, status.At,
 			"services", servicesIn(status.Reasons), "reason", strings.Join(status.Reasons, "; "), "took", fmt.Sprint(status.Took.Round(time.Millisecond)))
 		return
 	}

@@ -297,7 +297,7 @@ func (m *memory) learnLoaded() {
 	p := m.publisher
 	if p.text != nil && p.accepted == nil {
 		was, sections := contentOfFile(p.text, m.want)
-		p.adopt(sections)
+		p.adopt(was.preamble, sections)
 		if m.loaded == nil && m.unknown == "" {
 			m.loaded = &was
 			m.log.Debug("what the file says is taken as what HAProxy runs", "file", p.target.path)

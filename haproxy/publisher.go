@@ -44,9 +44,10 @@ type publisher struct {
 	seen     stamp
 	ours     stamp               // of what we have put there, or found to say what we want
 	accepted map[string]*Section // what each service has in the file
-	preamble []byte
+	preamble []byte              // what it says outside of them; nil = not known
 	shared   []byte
-	loose    bool // a check has passed, and no line refers to a server by name
+	outside  *outsideHold // nil = the file has there what is wanted
+	loose    bool         // a check has passed, and no line refers to a server by name
 	holds    map[string]*hold
 	struck   strikes
 	striker  striker
@@ -56,15 +57,16 @@ type publisher struct {
 
 // published is what came of one publish. It is immutable.
 type published struct {
-	model  Model // what the file says now; valid when err is nil
-	holds  []Held
-	struck strikes
-	mute   startWords
-	later  bool // some names are still being looked up
-	due    bool // HAProxy may have to load it
-	wrote  bool
-	took   time.Duration
-	err    error
+	model   Model // what the file says now; valid when err is nil
+	holds   []Held
+	struck  strikes
+	mute    startWords
+	outside error // what is kept back outside of the services; nil = nothing
+	later   bool  // some names are still being looked up
+	due     bool  // HAProxy may have to load it
+	wrote   bool
+	took    time.Duration
+	err     error
 }
 
 // look reads the file when it is not the one that was seen last, and reports
@@ -108,8 +110,12 @@ func (p *publisher) isSaid(m Model) bool {
 	return p.says.saysTheSame(m)
 }
 
-// adopt takes what the file of an earlier run says as accepted.
-func (p *publisher) adopt(sections []*Section) {
+// adopt takes what the file of an earlier run says as accepted: that of a synapse
+// of ours also outside of the services.
+func (p *publisher) adopt(preamble []byte, sections []*Section) {
+	if bytes.HasPrefix(p.text, []byte(header)) {
+		p.preamble = preamble
+	}
 	p.accepted = make(map[string]*Section, len(sections))
 	for _, s := range sections {
 		p.accepted[s.Service] = s
@@ -140,16 +146,16 @@ func (p *publisher) put(ctx context.Context, want Model, now time.Time, commit f
 		return published{err: err}
 	}
 	p.releaseHolds(want, now)
-	before := len(p.holds) + len(p.struck)
+	before := p.heldCount()
 	m, staged, err := p.settle(ctx, want)
 	if err != nil {
 		return published{err: err, holds: p.held(), struck: p.struck}
 	}
-	if len(p.holds)+len(p.struck) > before || before == 0 {
+	if p.heldCount() > before || before == 0 {
 		p.heldAt = now
 	}
 	p.hook.at(atChecked)
-	done := published{model: m, holds: p.held(), struck: p.struck}
+	done := published{model: m, holds: p.held(), struck: p.struck, outside: p.outsideErr()}
 	if staged == nil {
 		// What is carried over from the file proves nothing about it.
 		if p.ours != p.seen && !m.carries() {
@@ -180,7 +186,9 @@ func (p *publisher) put(ctx context.Context, want Model, now time.Time, commit f
 // releaseHolds gives services another chance whose wanted section is not the
 // refused one any more, and all of them after a while.
 func (p *publisher) releaseHolds(want Model, now time.Time) {
-	if now.Sub(p.heldAt) >= recheckAfter {
+	late := now.Sub(p.heldAt) >= recheckAfter
+	p.releaseOutside(want, late)
+	if late {
 		p.holds, p.struck = nil, nil
 		return
 	}
@@ -203,7 +211,7 @@ func (p *publisher) releaseHolds(want Model, now time.Time) {
 func (p *publisher) settle(ctx context.Context, whole Model) (m Model, s *staged, err error) {
 	checks := 0
 	for {
-		want := p.striker.apply(whole, p.struck)
+		want := p.withOutside(p.striker.apply(whole, p.struck))
 		m = withHolds(want, p.holds)
 		if p.isSaid(m) {
 			return m, nil, nil
@@ -234,20 +242,36 @@ func (p *publisher) settle(ctx context.Context, whole Model) (m Model, s *staged
 		found := blame(m, path, refusal.Output)
 		refusal.Line = strings.ReplaceAll(refusal.Line, staged, p.target.path)
 		refusal.Output = strings.ReplaceAll(alerts(refusal.Output), staged, p.target.path)
-		if !p.blameAndHold(want, found) {
-			if errors.Is(err, errCannotRun) { // its lines are known, and nobody can be kept back for them
-				return m, nil, fmt.Errorf("the new configuration is not written: %w", err)
-			}
-			if err := p.bisect(ctx, want, refusal, &checks); err != nil {
-				return m, nil, err
-			}
+		if err := p.keepBack(ctx, want, found, refusal, &checks); err != nil {
+			return m, nil, err
 		}
 	}
 }
 
+// keepBack leaves out of the next attempt what the refusal is about, as far as
+// that is found.
+func (p *publisher) keepBack(ctx context.Context, want Model, found []blamed, refusal *commandError, checks *int) error {
+	if p.blameAndHold(want, found) {
+		return nil
+	}
+	cannotRun := errors.Is(refusal, errCannotRun) // its lines are known, and no service is left that could be kept back
+	isOutside := cannotRun || slices.ContainsFunc(found, func(b blamed) bool { return b.service == "" })
+	if isOutside && p.holdOutside(want, refusal) {
+		return nil
+	}
+	if cannotRun {
+		return fmt.Errorf("the new configuration is not written: %w", refusal)
+	}
+	err := p.bisect(ctx, want, refusal, checks)
+	if err != nil && p.holdOutside(want, refusal) {
+		return nil
+	}
+	return err
+}
+
 // blameAndHold leaves the servers out that are blamed, and holds the services
-// of which more is. It reports whether that changes anything: not when something else is blamed too, or only services
-// that are held already.
+// of which more is. It reports whether that changes anything: not when something
+// else is blamed too, or only services that are held already.
 func (p *publisher) blameAndHold(want Model, found []blamed) bool {
 	held := 0
 	for _, b := range found {
@@ -307,6 +331,14 @@ func (p *publisher) close() {
 	p.hosts.close()
 	p.target.dropSpare()
 	p.target.release()
+}
+
+func (p *publisher) heldCount() int {
+	n := len(p.holds) + len(p.struck)
+	if p.outside != nil {
+		n++
+	}
+	return n
 }
 
 // held lists the servers that are left out, then the services in quarantine.

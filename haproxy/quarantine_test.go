@@ -138,13 +138,14 @@ func TestQuarantineInTheSharedFrontend(t *testing.T) {
 	servers.CheckHAProxy(t, b.file)
 }
 
-func TestBadPreambleWritesNothing(t *testing.T) {
+// What the configuration says outside of the services stays as it was when HAProxy
+// refuses it, and the services go on; the first one ever has nothing to stay with.
+func TestABadPreambleStaysAsItWas(t *testing.T) {
 	b := checked(t, newBed(t, "web"))
 	b.open()
 	b.settle(map[string]string{"web": "1"})
-	good := b.read()
 	o := b.options
-	o.Global = []string{"nonsense yes"}
+	o.Global = []string{"nonsense yes", "maxconn 7"}
 	var err error
 	if b.out, err = b.out.Reconfigured(o, b.services); err != nil {
 		t.Fatal(err)
@@ -153,11 +154,14 @@ func TestBadPreambleWritesNothing(t *testing.T) {
 	if len(st.Faults) != 1 || !strings.Contains(st.Faults[0].Err, "nonsense") || strings.Contains(st.Faults[0].Err, ".synapse") || len(st.Held) > 0 {
 		t.Errorf("status %+v", st)
 	}
-	if b.read() != good {
-		t.Error("the file was written")
+	b.wantFile("2", "1")
+	if text := b.read(); !strings.Contains(text, "maxconn 100") || strings.Contains(text, "maxconn 7") {
+		t.Errorf("the file says\n%s", text)
 	}
-	b.wantReloads(1)
-	if b.out, err = b.out.Reconfigured(b.options, b.services); err != nil {
+	b.wantReloads(2)
+
+	o.Global = []string{"maxconn 7"}
+	if b.out, err = b.out.Reconfigured(o, b.services); err != nil {
 		t.Fatal(err)
 	}
 	s := b.snapshot(map[string]string{"web": "2"})
@@ -169,6 +173,21 @@ func TestBadPreambleWritesNothing(t *testing.T) {
 		return nil
 	})
 	b.wantFile("2", "1")
+	if text := b.read(); !strings.Contains(text, "maxconn 7") {
+		t.Errorf("the file says\n%s", text)
+	}
+}
+
+func TestABadFirstPreambleWritesNothing(t *testing.T) {
+	b := checked(t, newBed(t, "web"))
+	b.options.Global = []string{"nonsense yes"}
+	b.open()
+	if st := b.settle(map[string]string{"web": "1"}); len(st.Faults) != 1 || !strings.Contains(st.Faults[0].Err, "nonsense") || st.Written != 0 {
+		t.Errorf("status %+v", st)
+	}
+	if _, err := os.Stat(b.file); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file was written: %v", err)
+	}
 }
 
 // A check_command that does not say where the fault is: the services are
@@ -200,18 +219,18 @@ func TestBisect(t *testing.T) {
 		t.Errorf("the candidate is left behind: %v", err)
 	}
 
-	// A text that is refused whatever is kept back is nobody's fault.
+	// A text that is refused whatever service is kept back is no service's fault.
 	o := b.options
 	o.Global = []string{"bad"}
-	good := b.read()
 	var err error
 	if b.out, err = b.out.Reconfigured(o, b.services); err != nil {
 		t.Fatal(err)
 	}
 	st := b.settle(all("202", "a"))
-	if len(st.Faults) != 1 || b.read() != good {
-		t.Errorf("status %+v", st)
+	if len(st.Faults) != 1 || len(st.Held) > 0 || strings.Contains(b.read(), "bad") {
+		t.Errorf("status %+v\n%s", st, b.read())
 	}
+	b.wantFile("202", "201")
 }
 
 func TestCheckThatCannotBeDone(t *testing.T) {

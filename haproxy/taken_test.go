@@ -1,12 +1,16 @@
 package haproxy
 
 import (
+	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"smartstack/haproxy/master"
 	"smartstack/internal/config"
+	"smartstack/test/servers"
 )
 
 // A port that somebody else has keeps back the service that asks for it, and no
@@ -42,21 +46,69 @@ func TestAPortThatIsTakenHoldsItsServiceAlone(t *testing.T) {
 	b.wantFile("1 2", "3")
 }
 
-// What the whole file asks for has no service that could be kept back: the last
-// good file stays, and the fault says why.
+// What HAProxy may not have and no service asks for is kept back by itself, also
+// when it is new with a start of synapse.
 func TestWhatHAProxyMayNotHaveIsNotWritten(t *testing.T) {
 	b := checked(t, newBed(t, "api"))
 	b.options.Supervise = true
 	b.open()
 	wantHeld(t, b.settle(map[string]string{"api": "1"}))
-	before := b.read()
 	b.options.Global = append(b.options.Global, "chroot /no/such/directory")
 	b.open()
-	st := b.settle(map[string]string{"api": "1 2"})
-	if len(st.Faults) != 1 || !strings.Contains(st.Faults[0].Err, "chroot /no/such/directory") {
+	b.settle(map[string]string{"api": "1 2"})
+	b.written()
+	if st := b.out.Status(); len(st.Faults) != 1 || !strings.Contains(st.Faults[0].Err, "chroot /no/such/directory") {
+		t.Errorf("status %+v", st)
+	}
+	b.wantFile("1 2", "")
+	if text := b.read(); strings.Contains(text, "chroot") || strings.Count(text, header) != 1 {
+		t.Errorf("the file says\n%s", text)
+	}
+}
+
+// written waits until the file says the last snapshot.
+func (b *bed) written() {
+	b.t.Helper()
+	servers.Eventually(b.t, func() error {
+		b.apply(b.out.memory.snapshot)
+		if st := b.out.Status(); st.Written != b.rev {
+			return fmt.Errorf("status %+v", st)
+		}
+		return nil
+	})
+}
+
+// A word in quotes is not looked into: HAProxy passes the file and ends with it.
+// Nothing of it stays, so that HAProxy starts again, and it is not tried again.
+func TestAFileThatHAProxyEndedWithIsTakenBack(t *testing.T) {
+	b := checked(t, newBed(t, "api"))
+	b.options.Supervise = true
+	b.open()
+	wantHeld(t, b.settle(map[string]string{"api": "1"}))
+	b.options.Global = append(b.options.Global, `chroot "/no/such/directory"`)
+	b.failing = fmt.Errorf("it was told to reload: %w", master.ErrEnded)
+	b.open()
+	servers.Eventually(t, func() error {
+		st := b.settle(map[string]string{"api": "1"})
+		if !slices.ContainsFunc(st.Faults, func(f Fault) bool { return strings.Contains(f.Err, "ends with it") }) {
+			return fmt.Errorf("faults %+v", st.Faults)
+		}
+		return nil
+	})
+	b.failing = nil
+	tried := b.reloads
+	b.out.memory.publisher.heldAt = b.out.memory.publisher.heldAt.Add(-recheckAfter) // a minute has passed
+	b.settle(map[string]string{"api": "1 2"})
+	b.written()
+	b.wantFile("1 2", "")
+	if text := b.read(); strings.Contains(text, "chroot") || tried != 2 {
+		t.Errorf("tried %d times; the file says\n%s", tried, text)
+	}
+
+	b.options.Global = b.options.Global[:len(b.options.Global)-1]
+	b.open()
+	if st := b.settle(map[string]string{"api": "1 2 3"}); len(st.Faults) > 0 {
 		t.Errorf("faults %+v", st.Faults)
 	}
-	if got := b.read(); got != before {
-		t.Errorf("the file says %s", got)
-	}
+	b.wantFile("1 2 3", "")
 }

@@ -180,3 +180,43 @@ func TestSupervisedHAProxyIsKilled(t *testing.T) {
 		t.Errorf("HAProxy (pid %d) still runs, although synapse was to end it", pid)
 	}
 }
+
+// HAProxy passes a file and ends with it. The one of before serves again at once,
+// with what changes meanwhile, and the bad one is not tried again.
+func TestSupervisedHAProxyEndsWithAFile(t *testing.T) {
+	s := newSupervised(t)
+	s.newHost("web1")
+	global := []string{"stats socket " + s.path("cfg/.synapse/haproxy/stats.sock") + " mode 660 level admin expose-fd listeners"}
+	s.startSupervising("", object{"global": global})
+	s.awaitServing("web1")
+	s.awaitLog(s.synapse, "reloaded HAProxy")
+
+	bad := append(global, `chroot "/no/such/directory"`)
+	s.writeSupervising("", object{"global": bad})
+	hup(s.synapse)
+	s.awaitLog(s.synapse, "that stays as it was")
+	s.awaitServing("web1")
+	s.newHost("web2")
+	s.awaitServing("web1", "web2")
+	met := func() int { return strings.Count(s.synapse.Log(), `main()] Cannot chroot`) }
+	before := met()
+	s.writeSupervising("", object{"global": bad, "restart_interval": 0.3})
+	hup(s.synapse)
+	s.newHost("web3")
+	s.awaitServing("web1", "web2", "web3")
+	if after := met(); before == 0 || after != before {
+		t.Errorf("HAProxy has met the bad file %d times, and then again: %d", before, after)
+	}
+	if text := s.config(); strings.Contains(text, "chroot") {
+		t.Errorf("the file says\n%s", text)
+	}
+
+	// Neither does a start of both, as after the host's own.
+	s.synapse.Stop()
+	if err := syscall.Kill(s.masterPID(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	s.startSupervising("", object{"global": bad})
+	s.awaitLog(s.synapse, "that stays as it was")
+	s.awaitServing("web1", "web2", "web3")
+}

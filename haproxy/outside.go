@@ -1,0 +1,68 @@
+package haproxy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+
+	"smartstack/haproxy/master"
+)
+
+// outsideHold keeps what the file says outside of the services (global, defaults,
+// extra sections) at what was accepted last, because HAProxy refuses what the
+// configuration has now. The services go on.
+type outsideHold struct {
+	refused, kept []byte
+	err           error
+	final         bool // HAProxy ended with it: it is not tried again as it is
+}
+
+// withOutside returns want with what is kept outside of its services.
+func (p *publisher) withOutside(want Model) Model {
+	if p.outside != nil {
+		want.Preamble = p.outside.kept
+	}
+	return want
+}
+
+// holdOutside keeps back what want says outside of the services, which err says
+// is at fault. It reports whether that changes anything.
+func (p *publisher) holdOutside(want Model, err error) bool {
+	if p.outside != nil || p.preamble == nil || sameLines(want.Preamble, p.preamble) {
+		return false
+	}
+	p.outside = &outsideHold{refused: want.Preamble, kept: p.preamble, err: err}
+	return true
+}
+
+// releaseOutside gives it another chance when it has changed, or a while has
+// passed.
+func (p *publisher) releaseOutside(want Model, late bool) {
+	if o := p.outside; o != nil && (late && !o.final || !bytes.Equal(want.Preamble, o.refused)) {
+		p.outside = nil
+	}
+}
+
+// outsideErr says what is kept back outside of the services; nil = nothing.
+func (p *publisher) outsideErr() error {
+	if p.outside == nil {
+		return nil
+	}
+	return p.outside.err
+}
+
+// takeBack sees to it that HAProxy does not start with a file that has just
+// ended it, where it is new outside of the services. What a service can ask for
+// is known before HAProxy loads it.
+func (m *memory) takeBack(err error, file *content, now time.Time) {
+	if !errors.Is(err, master.ErrEnded) || m.loaded == nil || sameLines(m.loaded.preamble, file.preamble) {
+		return
+	}
+	m.publisher.outside = &outsideHold{
+		refused: file.preamble, kept: m.loaded.preamble, final: true,
+		err: fmt.Errorf("HAProxy finds no fault with it and ends with it (mend it; as it is, only a restart of synapse tries it again): %w", err),
+	}
+	m.stale = true
+	m.pending.note(now)
+}
