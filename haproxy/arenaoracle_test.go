@@ -280,7 +280,7 @@ func (a *arena) compareFile(cfg ServiceConfig, d *district, st Stanza, is map[st
 			return fmt.Errorf("%s: id %d of %s is that of %s, too", cfg.Name, id, f[1], ids[id])
 		}
 		ids[id] = f[1]
-		if s, there := is[f[1]]; there && s.ID != id && !a.disturbed.Load() {
+		if s, there := is[f[1]]; there && s.ID != id && !(a.operated[ServerRef{cfg.Name, f[1]}] && s.Admin.Forced()) {
 			return fmt.Errorf("%s/%s has id %d in HAProxy and %d in the file", cfg.Name, f[1], s.ID, id)
 		}
 	}

@@ -64,9 +64,8 @@ func (f *freedIDs) ids() map[int]bool {
 	return ids
 }
 
-// RecallTold tells the Composer, after Recall, what HAProxy was told after the
-// file was written: the ids that servers have there, and those of servers that
-// are leaving.
+// RecallTold tells the Composer, after Recall, the ids that servers have in
+// HAProxy, or are about to get there, although the file may not say so.
 func (c *Composer) RecallTold(k *Known) {
 	byBackend := make(map[string]*entry, len(c.entries))
 	for _, e := range c.entries {
@@ -77,18 +76,50 @@ func (c *Composer) RecallTold(k *Known) {
 		if e == nil || len(ids) != 1 {
 			continue
 		}
-		id, err := strconv.Atoi(ids[0])
-		switch {
-		case err != nil:
-		case k.rotation[r] == outside:
-			e.freed.add(r.Server, id)
-		default:
+		if id, err := strconv.Atoi(ids[0]); err == nil {
 			if e.recall == nil {
 				e.recall = map[string]int{}
 			}
 			e.recall[r.Server] = id
 		}
 	}
+}
+
+// Adopt gives a server the id with which it runs, which nothing can change while
+// it does. It reports whether Compose is to be called again: not when another id
+// was asked for, or that one for another server.
+func (c *Composer) Adopt(service, server string, id int) bool {
+	e := c.entries[service]
+	if e == nil || e.section == nil || e.current().taken.ids[id] {
+		return false
+	}
+	var own, holder *known
+	for i := range e.servers {
+		switch k := &e.servers[i]; {
+		case k.server == server:
+			own = k
+		case k.id == id:
+			holder = k
+		}
+	}
+	if own == nil || own.id == id || e.asked(own) || holder != nil && e.asked(holder) {
+		return false
+	}
+	own.id = id
+	if holder != nil {
+		holder.id = 0
+	}
+	e.service, c.services = nil, nil
+	return true
+}
+
+// asked reports whether a server has its id because somebody asked for it.
+func (e *entry) asked(k *known) bool {
+	if k.live && k.backend.ServerID == k.id {
+		return true
+	}
+	i := slices.IndexFunc(e.section.Servers, func(s Server) bool { return s.Name == k.server })
+	return i >= 0 && hasWord(e.section.Servers[i].Options, "id")
 }
 
 // assignIDs gives each server an id of its own: the one in its options, the one

@@ -155,7 +155,7 @@ func (m *memory) recallTold(told func(*process) Known) {
 	if m.runtime == nil {
 		return
 	}
-	for _, p := range m.runtime.procs {
+	for _, p := range slices.Backward(m.runtime.procs) { // the first counts most
 		k := told(p)
 		m.composer.RecallTold(&k)
 	}
@@ -228,9 +228,14 @@ func (m *memory) compose(s service.Snapshot, now time.Time) {
 	if s.Rev == m.snapshot.Rev && !due && m.whole.Sections != nil {
 		return
 	}
-	first := m.whole.Sections == nil
 	m.snapshot = s
-	whole := m.composer.Compose(s, now)
+	m.recompose(now)
+}
+
+// recompose makes the wanted model of the snapshot.
+func (m *memory) recompose(now time.Time) {
+	first := m.whole.Sections == nil
+	whole := m.composer.Compose(m.snapshot, now)
 	m.expires = m.composer.NextExpiry()
 	changed := first || !sameModel(m.whole, whole)
 	if changed {
@@ -241,7 +246,7 @@ func (m *memory) compose(s service.Snapshot, now time.Time) {
 			m.stateDue = soon
 		}
 	} else if !m.stale {
-		m.fileRev = s.Rev
+		m.fileRev = m.snapshot.Rev
 	}
 	m.whole = whole
 	m.want = m.wanted()
@@ -250,7 +255,7 @@ func (m *memory) compose(s service.Snapshot, now time.Time) {
 	}
 	if !m.options.DoWrites {
 		file := contentOf(m.want, m.file)
-		m.file, m.fileRev = &file, s.Rev
+		m.file, m.fileRev = &file, m.snapshot.Rev
 		m.stale = false
 	}
 }

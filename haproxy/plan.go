@@ -78,6 +78,17 @@ type Plan struct {
 	Reload  []Reason // what steps cannot do
 	Left    []Remark // servers that an operator took out of rotation: not ours to bring back
 	Waiting []Remark // servers that wait for an address
+	Kept    []Kept   // servers that go on as they are, though they are wanted otherwise
+}
+
+// Kept is a server that goes on with the line by which HAProxy knows it: with
+// another id than is wanted, which nothing can change while it runs, or with
+// other options, as long as somebody has it out of rotation.
+type Kept struct {
+	Service string
+	Ref     ServerRef
+	Line    string
+	ID      int
 }
 
 // PlanOptions is what a Plan is made from, next to what runs and what is

@@ -18,12 +18,18 @@ func (p *planner) change(w *Server, is *socket.ServerState) {
 	if where == foreign || stranger || known && !sameSettings(old, enabledLine(*w), p.view.cookie) {
 		if byOperator {
 			p.left(w.Name, "its options change when it is back")
+			if known {
+				p.keep(is, old)
+			}
 			return
 		}
 		if !p.replace(w, is, old) && is.Admin.Forced() {
 			p.ready(w.Name) // rather with the old options than not at all
 		}
 		return
+	}
+	if known && w.ID > 0 && w.ID != is.ID && !is.AutoID {
+		p.keep(is, old)
 	}
 	if where == unclear { // it may have an address later, and nobody tells us
 		p.waiting(w.Name, "server "+w.Name+" has no address: its name "+w.Host+" does not resolve")
@@ -57,6 +63,10 @@ func (p *planner) ready(server string) {
 		cmds = append(cmds, "enable agent "+p.ref(server).String())
 	}
 	p.step(server, VerbReady, Step{Commands: append(cmds, "set server "+p.ref(server).String()+" state ready")})
+}
+
+func (p *planner) keep(is *socket.ServerState, line string) {
+	p.out.Kept = append(p.out.Kept, Kept{Service: p.sec.Service, Ref: p.ref(is.Name), Line: line, ID: is.ID})
 }
 
 func (p *planner) left(server, text string) {

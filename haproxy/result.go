@@ -15,6 +15,7 @@ type Result struct {
 	Reasons  []Reason // the same, one by one
 	Left     []Remark
 	Waiting  []Remark
+	Kept     []Kept // of the first process
 	Steps    []Step // that were carried out
 	Commands int
 	Leaving  int    // servers out of rotation that are not deleted yet

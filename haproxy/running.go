@@ -103,6 +103,15 @@ func (k *Known) note(r ServerRef, line string) {
 	k.lines[r] = line
 }
 
+// keep takes note of the lines that stay in force, because what HAProxy has
+// loaded or was told passes for what is wanted from the next Sync on.
+func (k *Known) keep(list []Kept) {
+	for _, kept := range list {
+		k.note(kept.Ref, kept.Line)
+	}
+	k.journal.flush(k)
+}
+
 // enabledLine is a server's line without the word that only says where it
 // starts.
 func enabledLine(s Server) string {

@@ -327,6 +327,10 @@ func (r *Runtime) update(ctx context.Context, p *process, run Running, sections 
 		Known: &p.known, Loaded: loaded, Inherited: inheritedLines(want.Preamble),
 		Hosts: r.hosts.resolve(ctx, unresolved(run, todo), now), Maintenance: r.o.Maintenance,
 	})
+	p.known.keep(plan.Kept)
+	if p == r.procs[0] {
+		res.Kept = append(res.Kept, plan.Kept...)
+	}
 	out, err := act(ctx, p.client, p.info, plan, &p.known, now)
 	res.Steps, res.Commands = append(res.Steps, out.done...), res.Commands+out.commands
 	if err != nil {

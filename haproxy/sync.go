@@ -23,7 +23,7 @@ func (m *memory) syncServers(ctx context.Context) {
 }
 
 func (m *memory) syncOnce(ctx context.Context) (again bool) {
-	loaded := m.loaded
+	loaded, want := m.loaded, m.want
 	if m.isReloading(time.Now()) {
 		loaded = nil
 		if m.runtime != nil {
@@ -33,7 +33,7 @@ func (m *memory) syncOnce(ctx context.Context) (again bool) {
 	if m.runtime != nil && loaded != m.syncedTo {
 		m.runtime.compareAll() // against what was not known before
 	}
-	res, err := m.sync(ctx, m.want, func(service string) []byte {
+	res, err := m.sync(ctx, want, func(service string) []byte {
 		if loaded == nil {
 			return nil
 		}
@@ -48,6 +48,7 @@ func (m *memory) syncOnce(ctx context.Context) (again bool) {
 		m.clearStates()
 		m.metProcess(res.Met, now)
 	}
+	adopted := m.adoptIDs(res.Kept, now)
 	if err != nil {
 		if m.downFrom.IsZero() {
 			m.downFrom = now
@@ -64,9 +65,21 @@ func (m *memory) syncOnce(ctx context.Context) (again bool) {
 		return true
 	}
 	if m.syncedTo = loaded; loaded != nil {
-		m.noteSynced()
+		m.noteSynced(want)
 	}
-	return res.Again
+	return res.Again || adopted
+}
+
+// adoptIDs makes the ids with which servers run those of the file, and reports
+// whether that changes what is wanted.
+func (m *memory) adoptIDs(kept []Kept, now time.Time) (adopted bool) {
+	for _, k := range kept {
+		adopted = m.composer.Adopt(k.Service, k.Ref.Server, k.ID) || adopted
+	}
+	if adopted {
+		m.recompose(now)
+	}
+	return adopted
 }
 
 // isReloading reports whether the process that runs may be the one before the
@@ -169,12 +182,13 @@ func (m *memory) doubt(met []*Met, started bool, now time.Time) {
 }
 
 // noteSynced takes note of what HAProxy now runs without having loaded it. The
-// last sync has compared everything with m.loaded, or what has changed since.
-func (m *memory) noteSynced() {
+// last sync, to want, has compared everything with m.loaded, or what has changed
+// since.
+func (m *memory) noteSynced(want Model) {
 	if m.loaded == nil {
 		return
 	}
-	at, alike := apart(m.loaded.sections, m.want.Sections)
+	at, alike := apart(m.loaded.sections, want.Sections)
 	if alike && len(at) == 0 {
 		return
 	}
@@ -185,8 +199,8 @@ func (m *memory) noteSynced() {
 		}
 		return next
 	}
-	all := m.loaded.stanzas.count() == len(m.want.Sections)
-	for i, s := range m.want.Sections {
+	all := m.loaded.stanzas.count() == len(want.Sections)
+	for i, s := range want.Sections {
 		if alike {
 			if len(at) == 0 || at[0] != i {
 				continue
@@ -207,7 +221,7 @@ func (m *memory) noteSynced() {
 	}
 	switch {
 	case !alike && all:
-		edit().sections = m.want.Sections
+		edit().sections = want.Sections
 	case !alike && next != nil:
 		next.sections = nil // some are others by now
 	}
