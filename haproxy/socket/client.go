@@ -70,33 +70,42 @@ func (c *Client) Close() error {
 // or may not have been carried out, and so may those behind it. ctx bounds the
 // whole call. A kept connection that HAProxy has closed meanwhile is replaced
 // once, as long as none of cmds was sent on it.
-func (c *Client) Do(ctx context.Context, cmds []string) ([]string, error) {
-	for _, cmd := range cmds {
-		if err := valid(cmd); err != nil {
-			return nil, fmt.Errorf("%s: command %.80q %w; nothing was sent", c.path, cmd, err)
-		}
-	}
+func (c *Client) Do(ctx context.Context, cmds []string) (replies []string, err error) {
 	if len(cmds) == 0 {
 		return nil, nil
 	}
+	err = c.call(ctx, cmds, func(ctx context.Context) (sent bool, err error) {
+		if replies, sent, err = c.exchange(ctx, cmds); err != nil {
+			n := len(replies)
+			err = fmt.Errorf("command %d of %d (%.80q): %w", n+1, len(cmds), cmds[min(n, len(cmds)-1)], err)
+		}
+		return sent, err
+	})
+	return replies, err
+}
+
+// call lets talk send cmds and read the replies, on the connection that is kept
+// or on a new one. sent tells whether HAProxy may have seen a command.
+func (c *Client) call(ctx context.Context, cmds []string, talk func(ctx context.Context) (sent bool, err error)) error {
+	for _, cmd := range cmds {
+		if err := valid(cmd); err != nil {
+			return fmt.Errorf("%s: command %.80q %w; nothing was sent", c.path, cmd, err)
+		}
+	}
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
-	kept := c.usable()
-	for {
+	for kept := c.usable(); ; kept = false {
 		if err := c.connect(ctx); err != nil {
-			return nil, fmt.Errorf("%s: %w", c.path, err)
+			return fmt.Errorf("%s: %w", c.path, err)
 		}
-		replies, sent, err := c.exchange(ctx, cmds)
+		sent, err := talk(ctx)
 		if err == nil {
-			return replies, nil
+			return nil
 		}
 		_ = c.Close()
-		if kept && !sent && ctx.Err() == nil {
-			kept = false
-			continue
+		if !kept || sent || ctx.Err() != nil {
+			return fmt.Errorf("%s: %w", c.path, err)
 		}
-		n := len(replies)
-		return replies, fmt.Errorf("%s: command %d of %d (%.80q): %w", c.path, n+1, len(cmds), cmds[min(n, len(cmds)-1)], err)
 	}
 }
 
@@ -181,12 +190,11 @@ func dialHint(err error) string {
 // exchange writes and reads in turn, so that never more is on the way than the
 // kernel's buffers hold. sent tells whether HAProxy may have seen a command.
 func (c *Client) exchange(ctx context.Context, cmds []string) (replies []string, sent bool, err error) {
-	conn := c.conn
-	if err := c.wait(ctx); err != nil {
-		return nil, false, explain(ctx, err)
+	end, err := c.begin(ctx)
+	if err != nil {
+		return nil, false, err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
+	defer end()
 	replies = make([]string, 0, len(cmds))
 	written, flying := 0, 0 // commands written; their bytes without a reply
 	var chunk []byte
@@ -202,7 +210,7 @@ func (c *Client) exchange(ctx context.Context, cmds []string) (replies []string,
 			if err := c.wait(ctx); err != nil {
 				return replies, sent, explain(ctx, err)
 			}
-			n, err := conn.Write(chunk)
+			n, err := c.conn.Write(chunk)
 			sent = sent || n > 0
 			if err != nil {
 				return replies, sent, explain(ctx, err)
@@ -225,8 +233,18 @@ func (c *Client) exchange(ctx context.Context, cmds []string) (replies []string,
 	return replies, sent, nil
 }
 
+// begin prepares for an exchange: the end of ctx is then the end of whatever is
+// waited for.
+func (c *Client) begin(ctx context.Context) (end func() bool, err error) {
+	if err := c.wait(ctx); err != nil {
+		return nil, explain(ctx, err)
+	}
+	conn := c.conn
+	return context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) }), nil
+}
+
 // wait prepares for something that must come or go before the silence is too
-// long. When ctx ends it is cut short by exchange.
+// long. When ctx ends it is cut short by begin.
 func (c *Client) wait(ctx context.Context) error {
 	until := time.Now().Add(c.silence)
 	if end, ok := ctx.Deadline(); ok && end.Before(until) {

@@ -2,9 +2,8 @@ package socket
 
 import (
 	"bytes"
-	"fmt"
+	"slices"
 	"strconv"
-	"strings"
 )
 
 // Detail is what show stat tells a person about one server, or about a backend
@@ -84,7 +83,7 @@ func (r *Details) Line(line []byte) (d Detail, ok bool, err error) {
 	if r.columns == nil {
 		return Detail{}, false, r.header(line)
 	}
-	r.fields = split(r.fields[:0], line)
+	r.fields = slices.AppendSeq(r.fields[:0], values(line))
 	if kind := string(r.field(colType)); kind != "1" && kind != "2" {
 		return Detail{}, false, nil
 	}
@@ -105,10 +104,10 @@ func (r *Details) Line(line []byte) (d Detail, ok bool, err error) {
 }
 
 func (r *Details) header(line []byte) error {
-	if !bytes.HasPrefix(line, []byte("# pxname,")) {
-		return fmt.Errorf("show stat: %.80q", line)
+	h, err := statHeader(string(line))
+	if err != nil {
+		return err
 	}
-	h := newHeader(strings.Split(strings.TrimPrefix(string(line), "# "), ","))
 	r.words = map[string]string{}
 	for _, name := range detailColumns() {
 		at, ok := h[name]
@@ -173,19 +172,4 @@ func (r *Details) word(text []byte) string {
 		r.words[w] = w
 	}
 	return w
-}
-
-// split appends the comma separated values of a line; quotes are kept.
-func split(into [][]byte, line []byte) [][]byte {
-	quoted, start := false, 0
-	for i, c := range line {
-		switch {
-		case c == '"':
-			quoted = !quoted
-		case c == ',' && !quoted:
-			into = append(into, line[start:i])
-			start = i + 1
-		}
-	}
-	return append(into, line[start:])
 }

@@ -205,10 +205,10 @@ type Stat struct {
 // ParseStat reads the server lines of the reply to show stat.
 func ParseStat(text string) ([]Stat, error) {
 	header, rest, _ := strings.Cut(text, "\n")
-	if !strings.HasPrefix(header, "# pxname,") {
-		return nil, fmt.Errorf("show stat: %.80q", text)
+	h, err := statHeader(header)
+	if err != nil {
+		return nil, err
 	}
-	h := newHeader(strings.Split(strings.TrimPrefix(header, "# "), ","))
 	get := h.columns("pxname", "svname", "status", "scur", "qcur", "weight", "bck", "type", "slim")
 	if get == nil {
 		return nil, fmt.Errorf("show stat: a column is missing from %.200q", header)
@@ -238,8 +238,12 @@ func ParseStat(text string) ([]Stat, error) {
 // the names of the former, and the balance algorithms of the latter by name.
 func ParseProxies(text string) (frontends map[string]bool, algorithms map[string]string) {
 	header, rest, _ := strings.Cut(text, "\n")
-	get := newHeader(strings.Split(strings.TrimPrefix(header, "# "), ",")).columns("pxname", "svname", "type", "algo")
 	frontends, algorithms = map[string]bool{}, map[string]string{}
+	h, err := statHeader(header)
+	if err != nil {
+		return frontends, algorithms
+	}
+	get := h.columns("pxname", "svname", "type", "algo")
 	if get == nil {
 		return frontends, algorithms
 	}
@@ -279,8 +283,8 @@ func pick(line string, at []int) []string {
 }
 
 // values splits a line of comma separated values; quotes are kept.
-func values(line string) iter.Seq[string] {
-	return func(yield func(string) bool) {
+func values[T string | []byte](line T) iter.Seq[T] {
+	return func(yield func(T) bool) {
 		quoted, start := false, 0
 		for i := range len(line) {
 			switch {
@@ -306,6 +310,15 @@ func newHeader(names []string) header {
 		h[name] = i
 	}
 	return h
+}
+
+// statHeader reads the first line of the reply to show stat.
+func statHeader(line string) (header, error) {
+	names, ok := strings.CutPrefix(line, "# ")
+	if !ok || !strings.HasPrefix(names, "pxname,") {
+		return nil, fmt.Errorf("show stat: %.80q", line)
+	}
+	return newHeader(strings.Split(names, ",")), nil
 }
 
 // columns returns the places of the named columns, nil if one is missing.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"time"
 )
 
 // prompt ends a reply at the beginning of a line.
@@ -15,38 +14,23 @@ const prompt = "> "
 // returns; an error of each ends the call. A kept connection that HAProxy has
 // closed meanwhile is replaced once, as long as nothing was sent on it.
 func (c *Client) Lines(ctx context.Context, cmd string, each func(line []byte) error) error {
-	if err := valid(cmd); err != nil {
-		return fmt.Errorf("%s: command %.80q %w; nothing was sent", c.path, cmd, err)
-	}
-	ctx, cancel := withDeadline(ctx)
-	defer cancel()
-	kept := c.usable()
-	for {
-		if err := c.connect(ctx); err != nil {
-			return fmt.Errorf("%s: %w", c.path, err)
+	return c.call(ctx, []string{cmd}, func(ctx context.Context) (sent bool, err error) {
+		if sent, err = c.stream(ctx, cmd, each); err != nil {
+			err = fmt.Errorf("command %.80q: %w", cmd, err)
 		}
-		sent, err := c.stream(ctx, cmd, each)
-		if err == nil {
-			return nil
-		}
-		_ = c.Close()
-		if !kept || sent || ctx.Err() != nil {
-			return fmt.Errorf("%s: command %.80q: %w", c.path, cmd, err)
-		}
-		kept = false
-	}
+		return sent, err
+	})
 }
 
 // stream is Lines on the connection there is. sent tells whether HAProxy may
 // have seen the command.
 func (c *Client) stream(ctx context.Context, cmd string, each func(line []byte) error) (sent bool, err error) {
-	conn := c.conn
-	if err := c.wait(ctx); err != nil {
-		return false, explain(ctx, err)
+	stop, err := c.begin(ctx)
+	if err != nil {
+		return false, err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if n, err := conn.Write(append([]byte(cmd), '\n')); err != nil {
+	if n, err := c.conn.Write(append([]byte(cmd), '\n')); err != nil {
 		return n > 0, explain(ctx, err)
 	}
 	for size := 0; size <= c.maxReply; {
