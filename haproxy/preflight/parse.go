@@ -47,8 +47,8 @@ func isSection(word string) bool {
 }
 
 // parse picks what matters. It is not ok where lines may not count, because they
-// have a condition.
-func parse(text []byte) (f file, ok bool) {
+// have a condition. localhost finds the addresses of that name.
+func parse(text []byte, localhost func() []netip.Addr) (f file, ok bool) {
 	section := ""
 	number := 0
 	for raw := range strings.Lines(string(text)) {
@@ -72,7 +72,7 @@ func parse(text []byte) (f file, ok bool) {
 			f.global = append(f.global, line{number, words})
 			f.alone = f.alone || words[0] == "noreuseport"
 		case words[0] == "bind" && len(words) > 1:
-			f.binds = append(f.binds, binds(number, words[1], words[2:])...)
+			f.binds = append(f.binds, binds(number, words[1], words[2:], localhost)...)
 		}
 	}
 	return f, true
@@ -92,7 +92,7 @@ func split(raw string) (words []string, plain bool) {
 const maxRange = 1024
 
 // binds returns the TCP ports that one line asks for.
-func binds(number int, addresses string, options []string) []bind {
+func binds(number int, addresses string, options []string, localhost func() []netip.Addr) []bind {
 	dual := ""
 	for _, o := range options {
 		switch o {
@@ -104,7 +104,7 @@ func binds(number int, addresses string, options []string) []bind {
 	}
 	var list []bind
 	for text := range strings.SplitSeq(addresses, ",") {
-		hosts, first, last, ok := hostPorts(text)
+		hosts, first, last, ok := hostPorts(text, localhost)
 		if !ok {
 			continue
 		}
@@ -120,7 +120,7 @@ func binds(number int, addresses string, options []string) []bind {
 }
 
 // hostPorts reads an address of a bind line.
-func hostPorts(text string) (hosts []netip.Addr, first, last int, ok bool) {
+func hostPorts(text string, localhost func() []netip.Addr) (hosts []netip.Addr, first, last int, ok bool) {
 	kind, rest, found := strings.Cut(text, "@")
 	if !found {
 		kind, rest = "", text
@@ -156,9 +156,9 @@ func hostPorts(text string) (hosts []netip.Addr, first, last int, ok bool) {
 	return hosts, first, last, len(hosts) > 0 && err1 == nil && err2 == nil && first > 0 && last >= first && last < 1<<16
 }
 
-// localhost returns what the host's files say, all of it: which one HAProxy binds,
+// lookupLocalhost returns what the host's files say, all of it: which one HAProxy binds,
 // the system's resolver decides. It is the one name that needs no network.
-func localhost() []netip.Addr {
+func lookupLocalhost() []netip.Addr {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", "localhost")

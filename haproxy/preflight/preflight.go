@@ -3,8 +3,10 @@ package preflight
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Fault is why HAProxy could not run with a line.
@@ -36,26 +38,31 @@ const maxFaults = 5
 // in which `haproxy -c` has found no fault. Whatever running, the text that it
 // runs with, listens on is taken to be HAProxy's own.
 func Faults(text, running []byte, process Process) []Fault {
-	f, ok := parse(text)
+	return faults(text, running, process, lookupLocalhost)
+}
+
+func faults(text, running []byte, process Process, localhost func() []netip.Addr) []Fault {
+	localhost = sync.OnceValue(localhost) // thousands of lines may ask for it
+	f, ok := parse(text, localhost)
 	if !ok {
 		return nil
 	}
 	held := map[listener]bool{}
-	if r, ok := parse(running); ok {
+	if r, ok := parse(running, localhost); ok {
 		for _, b := range r.binds {
 			for _, l := range b.may {
 				held[l] = true
 			}
 		}
 	}
-	faults := process.faults(f.global)
+	list := process.faults(f.global)
 	for _, b := range f.binds {
 		if f.alone || slices.ContainsFunc(b.may, func(l listener) bool { return held[l] }) {
 			continue
 		}
 		if err := b.try(process); err != nil {
-			faults = append(faults, Fault{b.line, err})
+			list = append(list, Fault{b.line, err})
 		}
 	}
-	return faults
+	return list
 }

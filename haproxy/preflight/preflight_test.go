@@ -33,7 +33,7 @@ func TestParse(t *testing.T) {
 		"peers p\n bind 127.0.0.1:1024\n":                                           "127.0.0.1:1024",
 		"#frontend a\n# bind :80\n":                                                 "",
 	} {
-		f, ok := parse([]byte(text))
+		f, ok := parse([]byte(text), lookupLocalhost)
 		var got []string
 		for _, b := range f.binds {
 			got = append(got, b.may[0].address.String()+b.may[0].dual)
@@ -42,10 +42,10 @@ func TestParse(t *testing.T) {
 			t.Errorf("%q: got %q, %v, want %q", text, s, ok, want)
 		}
 	}
-	if _, ok := parse([]byte("frontend a\n.if defined(X)\n bind :80\n.endif\n")); ok {
+	if _, ok := parse([]byte("frontend a\n.if defined(X)\n bind :80\n.endif\n"), lookupLocalhost); ok {
 		t.Error("lines with a condition are taken for certain")
 	}
-	f, _ := parse([]byte("global\n user a\nuserlist u\n user b\nglobal\n noreuseport\n"))
+	f, _ := parse([]byte("global\n user a\nuserlist u\n user b\nglobal\n noreuseport\n"), lookupLocalhost)
 	if !f.alone || fmt.Sprint(f.global) != "[{2 [user a]} {6 [noreuseport]}]" {
 		t.Errorf("%+v", f)
 	}
@@ -82,7 +82,7 @@ func TestLocalhostIsTaken(t *testing.T) {
 	}
 	defer first.Close()
 	port := uint16(first.Addr().(*net.TCPAddr).Port)
-	for _, a := range localhost() {
+	for _, a := range lookupLocalhost() {
 		if l, err := net.Listen("tcp", netip.AddrPortFrom(a, port).String()); err == nil {
 			defer l.Close()
 		}
@@ -186,10 +186,27 @@ func TestInherited(t *testing.T) {
 	}
 }
 
+// The name of most bind lines is looked up once for all of them, and not at all
+// where there is none.
+func TestLocalhostIsLookedUpOnce(t *testing.T) {
+	lookups := 0
+	find := func() []netip.Addr {
+		lookups++
+		return nil
+	}
+	if faults([]byte("frontend a\n bind 127.0.0.1:80\n"), nil, everything, find); lookups != 0 {
+		t.Errorf("%d look-ups for no name", lookups)
+	}
+	text := []byte("frontend a\n" + strings.Repeat(" bind localhost:80\n", 1000))
+	if faults(text, text, everything, find); lookups != 1 {
+		t.Errorf("%d look-ups", lookups)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add("global\n chroot /x\nfrontend a\n bind :80-90,[::]:81 v4v6\n.if x\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		parsed, _ := parse([]byte(text))
+		parsed, _ := parse([]byte(text), lookupLocalhost)
 		for _, b := range parsed.binds {
 			if p := b.may[0].address.Port(); p == 0 {
 				t.Errorf("%q: port 0", text)
