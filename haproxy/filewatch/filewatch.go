@@ -247,7 +247,7 @@ func (w *Watcher) act(ctx context.Context) verdict {
 	w.judge.done(err, time.Now())
 	sum := short(w.last)
 	if err != nil {
-		if w.judge.deaths > 0 {
+		if w.judge.deadly {
 			err = fmt.Errorf("%w; this one is tried again in %v", err, w.judge.delay)
 		}
 		w.state.Refused++

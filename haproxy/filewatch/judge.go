@@ -40,7 +40,7 @@ type judge struct {
 	loaded  [sha256.Size]byte // what HAProxy runs with
 	refused [sha256.Size]byte // what it does not want
 	again   time.Time         // when that is tried again
-	deaths  int               // how often in a row HAProxy has ended with it
+	deadly  bool              // HAProxy has ended with it
 	delay   time.Duration
 	next    time.Time // when the next reload may be
 	forced  bool      // somebody wants a reload whatever is there
@@ -126,17 +126,16 @@ func (j *judge) done(err error, now time.Time) {
 		return
 	}
 	if j.now != j.refused {
-		j.refused, j.delay, j.deaths = j.now, 0, 0
+		j.refused, j.delay, j.deadly = j.now, 0, false
 	}
 	first, limit := j.first, j.limit
 	switch {
 	case !errors.Is(err, master.ErrEnded):
-		j.deaths = 0
-	case j.deaths == 0:
-		j.deaths, j.delay, j.again = 1, 0, now
+		j.deadly = false
+	case !j.deadly:
+		j.deadly, j.delay, j.again = true, 0, now
 		return
 	default:
-		j.deaths++
 		first, limit = firstRevival, longestRevival
 	}
 	j.delay = min(max(2*j.delay, first), limit)
