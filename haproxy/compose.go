@@ -136,9 +136,7 @@ func (c *Composer) previousBackend(e *entry) string {
 // Compose returns the model of s. Only services that changed, or whose
 // remembered servers are to be forgotten by now, are done again.
 func (c *Composer) Compose(s service.Snapshot, now time.Time) Model {
-	if !c.patch(s, now) {
-		c.remake(s, now)
-	}
+	c.follow(s, now)
 	m := Model{
 		Preamble: c.preamble,
 		Sections: slices.DeleteFunc(slices.Clone(c.sections), func(s *Section) bool { return s == nil }),
@@ -153,35 +151,18 @@ func (c *Composer) Compose(s service.Snapshot, now time.Time) Model {
 	return m
 }
 
-// remake goes through all services.
-func (c *Composer) remake(s service.Snapshot, now time.Time) {
-	c.services, c.sections = s.Services, make([]*Section, len(s.Services))
+// follow brings the sections to s. Where nothing but a few services has changed,
+// these are all that it looks at.
+func (c *Composer) follow(s service.Snapshot, now time.Time) {
+	sections, same := service.Rematch(c.services, c.sections, s.Services)
+	next := c.NextExpiry()
+	all := !same || !next.IsZero() && !now.Before(next)
 	for i, svc := range s.Services {
-		c.sections[i] = c.sectionOf(svc, now)
-	}
-}
-
-// patch is remake where nothing but a few services has changed, which then are
-// all that it looks at. It reports whether that is so.
-func (c *Composer) patch(s service.Snapshot, now time.Time) bool {
-	if next := c.NextExpiry(); len(s.Services) != len(c.services) || !next.IsZero() && !now.Before(next) {
-		return false
-	}
-	var at []int
-	for i, svc := range s.Services {
-		if svc == c.services[i] {
-			continue
+		if all || svc != c.services[i] {
+			sections[i] = c.sectionOf(svc, now)
 		}
-		if svc.Name != c.services[i].Name {
-			return false
-		}
-		at = append(at, i)
 	}
-	for _, i := range at {
-		c.sections[i] = c.sectionOf(s.Services[i], now)
-	}
-	c.services = s.Services
-	return true
+	c.services, c.sections = s.Services, sections
 }
 
 // sectionOf returns the service's section, made again if it must be.
