@@ -85,6 +85,7 @@ func act(ctx context.Context, c *socket.Client, info socket.Info, plan Plan, kno
 		replies, err := send(ctx, c, info, cmds)
 		a.out.commands += len(replies)
 		at := 0
+		a.out.done = slices.Grow(a.out.done, len(parts))
 		for _, p := range parts {
 			if at+p.count > len(replies) {
 				break

@@ -52,7 +52,7 @@ func (s Server) Words() []string { return strings.Fields(s.Options) }
 // Line returns the line as it is written, without the leading tab: name,
 // address, backup, id, cookie, options, disabled. The words backup, id and
 // disabled are left out where Options has them.
-func (s Server) Line() string { return string(s.appendLine(nil)) }
+func (s Server) Line() string { return string(s.appendLine(make([]byte, 0, 256))) }
 
 func (s Server) appendLine(b []byte) []byte {
 	b = append(append(b, "server "...), s.Name...)

@@ -275,7 +275,7 @@ func (p *planner) addCommands(w *Server, name string) (cmds []string, line strin
 	if err != nil {
 		return nil, "", KindOptions, "its options hold " + err.Error()
 	}
-	settings = resolve(append(slices.Clone(p.view.defaults), settings...))
+	settings = resolve(slices.Concat(p.view.defaults, settings))
 	if _, own := find(settings, "resolvers"); own && hostKind == isName {
 		return nil, "", KindOptions, "HAProxy itself is to resolve its name"
 	}

@@ -128,7 +128,7 @@ func lineSettings(line string) ([]setting, error) {
 // resolve returns what holds in the end: a no-WORD takes back what came before
 // it, and of a word that comes twice the last one counts.
 func resolve(settings []setting) []setting {
-	var out []setting
+	out := make([]setting, 0, len(settings))
 	for _, s := range settings {
 		base, negated := strings.CutPrefix(s.word, "no-")
 		if negated = negated && cancelled[base]; !negated {
