@@ -88,7 +88,7 @@ type Kept struct {
 	Service string
 	Ref     ServerRef
 	Line    string
-	ID      int
+	ID      int // that it runs with; 0 = the one that is wanted, or it may be a stranger's
 }
 
 // PlanOptions is what a Plan is made from, next to what runs and what is

@@ -19,7 +19,7 @@ func (p *planner) change(w *Server, is *socket.ServerState) {
 		if byOperator {
 			p.left(w.Name, "its options change when it is back")
 			if known {
-				p.keep(is, old)
+				p.keep(w.Name, old, 0)
 			}
 			return
 		}
@@ -29,7 +29,7 @@ func (p *planner) change(w *Server, is *socket.ServerState) {
 		return
 	}
 	if known && w.ID > 0 && w.ID != is.ID && !is.AutoID {
-		p.keep(is, old)
+		p.keep(w.Name, old, is.ID)
 	}
 	if where == unclear { // it may have an address later, and nobody tells us
 		p.waiting(w.Name, "server "+w.Name+" has no address: its name "+w.Host+" does not resolve")
@@ -65,8 +65,8 @@ func (p *planner) ready(server string) {
 	p.step(server, VerbReady, Step{Commands: append(cmds, "set server "+p.ref(server).String()+" state ready")})
 }
 
-func (p *planner) keep(is *socket.ServerState, line string) {
-	p.out.Kept = append(p.out.Kept, Kept{Service: p.sec.Service, Ref: p.ref(is.Name), Line: line, ID: is.ID})
+func (p *planner) keep(server, line string, id int) {
+	p.out.Kept = append(p.out.Kept, Kept{Service: p.sec.Service, Ref: p.ref(server), Line: line, ID: id})
 }
 
 func (p *planner) left(server, text string) {

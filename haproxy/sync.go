@@ -74,7 +74,7 @@ func (m *memory) syncOnce(ctx context.Context) (again bool) {
 // whether that changes what is wanted.
 func (m *memory) adoptIDs(kept []Kept, now time.Time) (adopted bool) {
 	for _, k := range kept {
-		adopted = m.composer.Adopt(k.Service, k.Ref.Server, k.ID) || adopted
+		adopted = k.ID > 0 && m.composer.Adopt(k.Service, k.Ref.Server, k.ID) || adopted
 	}
 	if adopted {
 		m.recompose(now)
