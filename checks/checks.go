@@ -85,8 +85,8 @@ type common struct {
 	DegradedWeight int  `cfg:"degraded_weight" default:"50" doc:"Weight while the check says degraded, in percent of the service's weight, 1 to 99."`
 }
 
-// Validate is called by the decoder.
-func (c *common) Validate(n *config.Node, r *config.Report) {
+// ValidateEach is called by the decoder.
+func (c *common) ValidateEach(n *config.Node, r *config.Report) {
 	if c.Rise < 1 {
 		r.Fault(n.Get("rise"), "want at least 1, got %d", c.Rise)
 	}
@@ -110,7 +110,7 @@ func New(n *config.Node, p Parent, log *slog.Logger, r *config.Report) Built {
 		}
 		n.Decode(&c, r)
 		if name != "" {
-			r.Fault(n.Get("type"), "%q is no check; want one of %s", name, strings.Join(Types(), ", "))
+			r.Fault(n.Get("type"), "%q is no check; want one of %s%s", name, strings.Join(Types(), ", "), config.DidYouMean(name, Types()))
 		}
 		return Built{}
 	}
@@ -148,12 +148,12 @@ func use[O any, C check](build func(O, *slog.Logger) (C, error), where func(*O) 
 		*at.host, *at.port = p.Host, p.Port // kept unless the check says otherwise
 		before := len(r.Faults())
 		n.Decode(&o, r)
-		if len(r.Faults()) > before {
-			return Built{}
-		}
+		partial := len(r.Faults()) > before
 		c, err := build(o.Options, log)
 		if err != nil {
-			r.Fault(n, "%v", err)
+			r.Blame(n, err, partial)
+		}
+		if err != nil || partial {
 			return Built{}
 		}
 		b := Built{Name: o.Name, Check: o.weigh(c), Timeout: c.Timeout(), Rise: o.Rise, Fall: o.Fall}

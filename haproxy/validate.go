@@ -8,10 +8,10 @@ import (
 	"smartstack/internal/config"
 )
 
-// Validate reports what the tags of Options cannot say.
-func (o *Options) Validate(n *config.Node, r *config.Report) {
+// ValidateEach reports what the tags of Options cannot say.
+func (o *Options) ValidateEach(n *config.Node, r *config.Report) {
 	needs := func(on bool, key, partner, value string) {
-		if on && strings.TrimSpace(value) == "" {
+		if on && strings.TrimSpace(value) == "" && strings.TrimSpace(n.Get(partner).Text()) == "" {
 			r.Fault(n, "%s is on and needs %s", key, partner)
 		}
 	}
@@ -59,8 +59,8 @@ func (o *Options) seed() (*big.Int, error) {
 	return seed, nil
 }
 
-// Validate reports what the tags of ServiceOptions cannot say.
-func (o *ServiceOptions) Validate(n *config.Node, r *config.Report) {
+// ValidateEach reports what the tags of ServiceOptions cannot say.
+func (o *ServiceOptions) ValidateEach(n *config.Node, r *config.Report) {
 	// More may stand behind the port: further addresses, options of bind.
 	if port := strings.Fields(o.Port.Value); len(port) > 0 && !looksLikeAddress("*:"+port[0]) {
 		r.Fault(n.Get("port"), "want a port between 1 and 65535, got %.80q", o.Port.Value)

@@ -65,12 +65,12 @@ func use[O any, R service.Reporter](build func(O, *slog.Logger) (R, error)) kind
 		}
 		before := len(r.Faults())
 		n.Decode(&own, r)
-		if len(r.Faults()) > before {
-			return nil
-		}
+		partial := len(r.Faults()) > before
 		rep, err := build(own.Options, log)
 		if err != nil {
-			r.Fault(n, "%v", err)
+			r.Blame(n, err, partial)
+		}
+		if err != nil || partial {
 			return nil
 		}
 		return rep
@@ -83,7 +83,7 @@ func use[O any, R service.Reporter](build func(O, *slog.Logger) (R, error)) kind
 func New(name string, typeNode, n *config.Node, d Deps, log *slog.Logger, r *config.Report) service.Reporter {
 	k, ok := kinds(d)[strings.ToLower(name)]
 	if !ok {
-		r.Fault(typeNode, "unknown type of reporter %q, want one of %s", name, strings.Join(Types(), ", "))
+		r.Fault(typeNode, "unknown type of reporter %q, want one of %s%s", name, strings.Join(Types(), ", "), config.DidYouMean(name, Types()))
 		return nil
 	}
 	return k.build(n, log, r)

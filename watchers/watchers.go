@@ -128,35 +128,16 @@ func use[O any, W service.Watcher](build func(O) (W, error)) kind {
 		}
 		before := len(r.Faults())
 		n.Decode(&all, r)
-		if len(r.Faults()) > before {
-			return nil
-		}
+		partial := len(r.Faults()) > before
 		w, err := build(all.Own)
 		if err != nil {
-			report(n, err, r)
+			r.Blame(n, err, partial)
+		}
+		if err != nil || partial {
 			return nil
 		}
 		return w
 	}}
-}
-
-// report places each error of a constructor at the first option of the section
-// that its text names: "hosts: want …", "user and password go together".
-func report(n *config.Node, err error, r *config.Report) {
-	if many, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, e := range many.Unwrap() {
-			report(n, e, r)
-		}
-		return
-	}
-	words := strings.FieldsFunc(err.Error(), func(c rune) bool { return c != '_' && (c < 'a' || c > 'z') })
-	for _, word := range words {
-		if at := n.Get(word); !at.IsNull() {
-			r.Fault(at, "%s", strings.TrimPrefix(err.Error(), word+": "))
-			return
-		}
-	}
-	r.Fault(n, "%v", err)
 }
 
 // New makes the watcher that the section n ("discovery") asks for, without any
@@ -169,7 +150,7 @@ func New(n *config.Node, d Deps, r *config.Report) service.Watcher {
 	}
 	k, ok := kinds(d)[strings.ToLower(method.Text())]
 	if !ok {
-		r.Fault(method, "unknown method %q, want one of %s", method.Text(), strings.Join(Methods(), ", "))
+		r.Fault(method, "unknown method %q, want one of %s%s", method.Text(), strings.Join(Methods(), ", "), config.DidYouMean(method.Text(), Methods()))
 		return nil
 	}
 	return k.build(n, r)

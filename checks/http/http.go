@@ -82,26 +82,17 @@ func New(o Options, _ *slog.Logger) (*Check, error) {
 	if o.ReadTimeout == 0 {
 		o.ReadTimeout = o.Timeout
 	}
-	switch {
-	case o.URI == "":
-		return nil, errors.New(`"uri" is required: Path and query to GET`)
-	case o.ReadTimeout <= 0 || o.OpenTimeout <= 0 || o.SSLTimeout <= 0:
-		return nil, errors.New("timeout, read_timeout, open_timeout, ssl_timeout: want more than 0 seconds")
-	case o.Redirects < 0 || o.Redirects > maxRedirects:
-		return nil, fmt.Errorf("follow_redirects: want 0 to %d, got %d", maxRedirects, o.Redirects)
-	case o.MaxResponse < 1:
-		return nil, fmt.Errorf("max_response: want at least 1 byte, got %d", o.MaxResponse)
+	c := &Check{headers: o.Headers, method: &http.Request{Method: http.MethodGet}, reader: bufio.NewReaderSize(nil, 1024)}
+	if err := errors.Join(append(o.faults(), c.judgement(o)...)...); err != nil {
+		return nil, err
 	}
 	if !strings.HasPrefix(o.URI, "/") {
 		o.URI = "/" + o.URI
 	}
 	o.Host = strings.Trim(o.Host, "[]")
-	c := &Check{o: o, headers: o.Headers, method: &http.Request{Method: http.MethodGet}, reader: bufio.NewReaderSize(nil, 1024)}
+	c.o = o
 	if o.HeadersFile != "" {
 		c.file = checkconn.NewHeadersFile(o.HeadersFile)
-	}
-	if err := c.judgement(); err != nil {
-		return nil, err
 	}
 	var err error
 	if c.first, err = c.start(); err == nil && o.HTTP2 {
@@ -110,20 +101,40 @@ func New(o Options, _ *slog.Logger) (*Check, error) {
 	return c, err
 }
 
-// judgement reads the options by which an answer is judged.
-func (c *Check) judgement() (err error) {
-	if c.expected, err = ranges.Parse(c.o.Codes, 100, 599); err != nil {
-		return fmt.Errorf("expected_codes: %w", err)
+// faults says what is wrong with single options.
+func (o *Options) faults() []error {
+	var faults []error
+	if o.URI == "" {
+		faults = append(faults, errors.New(`"uri" is required: Path and query to GET`))
 	}
-	if c.degraded, err = ranges.Parse(c.o.Degraded, 100, 599); err != nil {
-		return fmt.Errorf("degraded_codes: %w", err)
+	if o.ReadTimeout <= 0 || o.OpenTimeout <= 0 || o.SSLTimeout <= 0 {
+		faults = append(faults, errors.New("timeout, read_timeout, open_timeout, ssl_timeout: want more than 0 seconds"))
 	}
-	if c.o.Pattern != "" {
-		if c.pattern, err = regexp.Compile(c.o.Pattern); err != nil {
-			return fmt.Errorf("expect_regexp: %w", err)
+	if o.Redirects < 0 || o.Redirects > maxRedirects {
+		faults = append(faults, fmt.Errorf("follow_redirects: want 0 to %d, got %d", maxRedirects, o.Redirects))
+	}
+	if o.MaxResponse < 1 {
+		faults = append(faults, fmt.Errorf("max_response: want at least 1 byte, got %d", o.MaxResponse))
+	}
+	return faults
+}
+
+// judgement reads the options by which an answer is judged, and returns what is
+// wrong with them.
+func (c *Check) judgement(o Options) []error {
+	var codes, degraded, pattern error
+	if c.expected, codes = ranges.Parse(o.Codes, 100, 599); codes != nil {
+		codes = fmt.Errorf("expected_codes: %w", codes)
+	}
+	if c.degraded, degraded = ranges.Parse(o.Degraded, 100, 599); degraded != nil {
+		degraded = fmt.Errorf("degraded_codes: %w", degraded)
+	}
+	if o.Pattern != "" {
+		if c.pattern, pattern = regexp.Compile(o.Pattern); pattern != nil {
+			pattern = fmt.Errorf("expect_regexp: %w", pattern)
 		}
 	}
-	return nil
+	return []error{codes, degraded, pattern}
 }
 
 // start is the hop to the check's own target.

@@ -63,18 +63,6 @@ const (
 	dryLabelsJSON = "{}"
 )
 
-// check reports what is wrong with the backend as far as that can be told
-// without knowing the host.
-func (o *serviceOptions) check(n *config.Node, r *config.Report) {
-	b := o.plain("i")
-	if facts.Dynamic(b.Host) || strings.HasPrefix(b.Host, ofInterface) {
-		b.Host = dryHost
-	}
-	if err := b.Validate(); err != nil {
-		r.Fault(n, "%v", err)
-	}
-}
-
 // plain is the backend as it stands in the file, but for its labels.
 func (o *serviceOptions) plain(instance string) service.Backend {
 	b := service.Backend{Name: cmp.Or(o.InstanceID, instance), Host: o.Host, Port: o.Port, ServerOptions: o.ServerOptions}

@@ -19,8 +19,8 @@ type flapDamping struct {
 	Calm    config.Seconds `cfg:"calm" default:"30" doc:"Time in which half of what counts is forgotten, in seconds; twice of it is the longest that a service which has stopped flapping is kept out."`
 }
 
-// Validate is called by the decoder.
-func (o *flapDamping) Validate(n *config.Node, r *config.Report) {
+// ValidateEach is called by the decoder.
+func (o *flapDamping) ValidateEach(n *config.Node, r *config.Report) {
 	if o.Drops < 2 {
 		r.Fault(n.Get("drops"), "want at least 2, got %d", o.Drops)
 	}
@@ -50,14 +50,18 @@ func (o *lifeOptions) Validate(n *config.Node, r *config.Report) {
 	if o.WarmUp > 0 && n.Get("weight").IsNull() {
 		r.Fault(n.Get("warm_up"), "needs a weight: without one there is nothing to climb to")
 	}
-	if o.DrainBy != "withdraw" && o.DrainBy != "weight" {
-		r.Fault(n.Get("drain_by"), "unknown word %q, want withdraw or weight", o.DrainBy)
-	}
 	if o.DrainMin > o.DrainMax {
 		r.Fault(n.Get("drain_min"), "is more than drain_max")
 	}
 	if o.DrainWait.Value > o.DrainMax {
 		r.Fault(n.Get("drain_wait"), "is more than drain_max, %v", o.DrainMax.Duration())
+	}
+}
+
+// ValidateEach is called by the decoder.
+func (o *lifeOptions) ValidateEach(n *config.Node, r *config.Report) {
+	if o.DrainBy != "withdraw" && o.DrainBy != "weight" {
+		r.Fault(n.Get("drain_by"), "unknown word %q, want withdraw or weight", o.DrainBy)
 	}
 	for key, argv := range map[string][]string{"start_command": o.StartCommand, "idle_command": o.IdleCommand, "shutdown_command": o.ShutdownCommand} {
 		if len(argv) > 0 && argv[0] == "" {

@@ -2,11 +2,14 @@ package main
 
 import (
 	"math"
+	"strings"
 	"time"
 
 	"smartstack/internal/config"
 	"smartstack/internal/control"
+	"smartstack/internal/facts"
 	"smartstack/internal/nerve"
+	"smartstack/internal/service"
 )
 
 // options are the top-level keys.
@@ -61,8 +64,8 @@ type rateLimiting struct {
 	Shadow bool    `cfg:"shadow_mode" default:"true" doc:"Only log what would be held back."`
 }
 
-// Validate is called by the decoder.
-func (o *rateLimiting) Validate(n *config.Node, r *config.Report) {
+// ValidateEach is called by the decoder.
+func (o *rateLimiting) ValidateEach(n *config.Node, r *config.Report) {
 	if o.Rate < 0 {
 		r.Fault(n.Get("average_rate"), "want 0 or more changes per second, got %v", o.Rate)
 	}
@@ -86,10 +89,13 @@ func (o *rateLimiting) limit() nerve.Limit {
 // shortest is the shortest check_interval.
 const shortest = 10 * time.Millisecond
 
-// Validate is called by the decoder.
-func (o *serviceOptions) Validate(n *config.Node, r *config.Report) {
+// ValidateEach is called by the decoder.
+func (o *serviceOptions) ValidateEach(n *config.Node, r *config.Report) {
 	if o.Interval.Duration() < shortest {
 		r.Fault(n.Get("check_interval"), "want at least %v s", shortest.Seconds())
+	}
+	if port := n.Get("port"); !port.IsNull() && (o.Port < 1 || o.Port > 65535) {
+		r.Fault(port, "want a port from 1 to 65535, got %s", port.Text())
 	}
 	if o.Weight.Null || o.Weight.Value < 0 {
 		r.Fault(n.Get("weight"), "want a whole number, 0 or more")
@@ -111,5 +117,17 @@ func (o *serviceOptions) Validate(n *config.Node, r *config.Report) {
 			r.Warn(o.Rest.Get(key), "unknown option; with reporters, each reporter has its keys inside")
 		}
 	}
-	o.check(n, r)
+}
+
+// Validate reports what is wrong with the backend as far as that can be told
+// without knowing the host.
+func (o *serviceOptions) Validate(n *config.Node, r *config.Report) {
+	b := o.plain("i")
+	b.Port, b.Weight = 1, service.Int{} // ValidateEach has looked at them
+	if facts.Dynamic(b.Host) || strings.HasPrefix(b.Host, ofInterface) {
+		b.Host = dryHost
+	}
+	if err := b.Validate(); err != nil {
+		r.Blame(n, err, false)
+	}
 }

@@ -108,7 +108,7 @@ func (in *input) plan(instance string, known knowledge, deps reporters.Deps, log
 	}
 	maxDown := share(root.Get("max_down_at_once"), o.MaxDown, len(p.services), &p.report)
 	if err := p.report.Err(); err != nil {
-		return nil, err
+		return &plan{warnings: p.report.Warnings()}, err
 	}
 	return &plan{
 		config:   nerve.Config{Services: p.services, Pending: p.waiting, Heartbeat: o.Heartbeat, MaxDown: maxDown, StateFile: o.StateFile, Rate: o.Rate, Statsd: deps.Statsd, Version: version},
@@ -147,6 +147,7 @@ func (p *planner) service(name string, n *config.Node) {
 	var o serviceOptions
 	n.Decode(&o, &p.report)
 	if len(p.report.Faults()) > before {
+		p.look(name, &o, n)
 		return
 	}
 	if o.Clones == 0 {
@@ -154,6 +155,18 @@ func (p *planner) service(name string, n *config.Node) {
 	}
 	for i := range o.Clones {
 		p.build(name+"_"+strconv.Itoa(i), &o, n)
+	}
+}
+
+// look finds what is wrong with a service's registries and checks besides.
+func (p *planner) look(name string, o *serviceOptions, n *config.Node) {
+	if n.Kind() != config.Object {
+		return
+	}
+	log := p.log.With("service", name)
+	p.reporters(o, n, log)
+	for _, c := range o.Checks {
+		checks.New(c, checks.Parent{Name: name, Host: dryHost, Port: 1}, log, &p.report)
 	}
 }
 

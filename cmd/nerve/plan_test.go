@@ -144,7 +144,7 @@ services:
 	for _, want := range []string{
 		`n.yaml:2:1: "instance_id" is required`,
 		`services.a: "host" is required`,
-		`services.b: port 99999 is not between 1 and 65535`,
+		`services.b.port: want a port from 1 to 65535, got 99999`,
 		`services.c.reporter_type: unknown type of reporter "pigeon", want one of console, etcd, file, zookeeper`,
 		`services.d.weight: want a whole number, 0 or more`,
 		`services.e.weight: want a whole number, 0 or more`,
@@ -158,7 +158,7 @@ services:
 		`services.j.reporters: give either reporters or reporter_type`,
 		`services.k.reporters[0]: "type" is required`,
 		`services.l.labels: want an object`,
-		`services.m: haproxy_server_options`,
+		`services.m.haproxy_server_options: haproxy_server_options "check\nbackend evil" hold a line break`,
 		`two services are named "n_0"`,
 	} {
 		if !strings.Contains(err.Error(), want) {

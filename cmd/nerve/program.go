@@ -46,12 +46,14 @@ func (p *program) check(stdout, stderr io.Writer) int {
 	if err == nil {
 		plan, err = in.plan(p.instance, knowledge{dry: true}, p.deps, p.log)
 	}
+	if plan != nil {
+		for _, w := range plan.warnings {
+			fmt.Fprintln(stderr, "warning:", w)
+		}
+	}
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return exitFault
-	}
-	for _, w := range plan.warnings {
-		fmt.Fprintln(stderr, "warning:", w)
 	}
 	fmt.Fprintf(stdout, "%s is usable: %d services\n", p.start.Config, len(plan.config.Services))
 	for _, w := range distinct(plan.wants) {

@@ -12,8 +12,11 @@ import (
 // Faults and warnings go to r; what could not be decoded keeps its value. A nil
 // or null Node decodes as an object without keys.
 //
-// When *T has a method Validate(n *Node, r *Report) it is called once the
-// fields of T are decoded without fault, inner structs first.
+// When *T has a method ValidateEach(n *Node, r *Report) it is called once the
+// fields of T are decoded, for rules about one option each: what it says about
+// options that have a fault already is dropped. Then, when no field has a
+// fault, Validate(n *Node, r *Report) is, for rules between options. Inner
+// structs come first.
 func (n *Node) Decode(into any, r *Report) {
 	r.hear(n)
 	v := reflect.ValueOf(into)
@@ -34,6 +37,11 @@ type fromNode interface {
 // takesNull is a fromNode for which null is no absence.
 type takesNull interface {
 	fromDefault(n *Node, t tag, r *Report) bool
+}
+
+// eachValidator is implemented by options that have rules for single fields.
+type eachValidator interface {
+	ValidateEach(n *Node, r *Report)
 }
 
 // validator is implemented by options that have rules between their fields.

@@ -1,5 +1,10 @@
 package config
 
+import (
+	"strconv"
+	"strings"
+)
+
 // distance counts the letters to insert, delete, replace or swap with their
 // neighbour to turn a into b. Long texts are no typing errors: they are far.
 func distance(a, b string) int {
@@ -27,4 +32,25 @@ func distance(a, b string) int {
 		before, last, row = last, row, before
 	}
 	return last[len(b)]
+}
+
+// nearest returns the name that key is most likely a misspelling of; empty =
+// none.
+func nearest(key string, names []string) string {
+	best, most := "", min(2, len(key)/3)+1
+	for _, name := range names {
+		if dist := distance(key, name); dist < most {
+			best, most = name, dist
+		}
+	}
+	return best
+}
+
+// DidYouMean ends a message about a word that is none of those known: with the
+// one that was probably meant, or not at all.
+func DidYouMean(word string, known []string) string {
+	if name := nearest(strings.ToLower(word), known); name != "" {
+		return "; did you mean " + strconv.Quote(name) + "?"
+	}
+	return ""
 }

@@ -49,6 +49,9 @@ type Node struct {
 	at     place
 	parent *Node
 	name   string // the step from the parent: a key, or an index
+	// known are further options, where this object is what is left of one that had
+	// them beside these keys; nil = there are none.
+	known *[]string
 }
 
 // key is one key of an object and where it is written.

@@ -30,9 +30,7 @@ func decodeStruct(n *Node, v reflect.Value, t tag, r *Report) bool {
 	}
 	d.fields(v)
 	d.others()
-	if own, ok := reflect.TypeAssert[validator](v.Addr()); ok && d.ok {
-		own.Validate(n, r)
-	}
+	d.validate(v)
 	// What is wrong inside is reported; the object as such was one.
 	return true
 }
@@ -71,9 +69,17 @@ func (d *structDecoder) inline(outer, inner reflect.Value) {
 	if !inner.CanAddr() || !inner.Addr().CanInterface() {
 		return
 	}
+	if !isEmbedded(outer, inner) {
+		d.validate(inner)
+		return
+	}
 	_, outerSpeaks := reflect.TypeAssert[validator](outer.Addr())
-	if own, ok := reflect.TypeAssert[validator](inner.Addr()); ok && d.ok && !(outerSpeaks && isEmbedded(outer, inner)) {
-		own.Validate(d.n, d.r)
+	_, eachSpeaks := reflect.TypeAssert[eachValidator](outer.Addr())
+	if !eachSpeaks {
+		d.validateEach(inner)
+	}
+	if !outerSpeaks {
+		d.validateAll(inner)
 	}
 }
 
@@ -206,7 +212,7 @@ func (d *structDecoder) others() {
 			continue
 		}
 		msg := "unknown option"
-		if name := d.suggest(d.n.keys[i].name); name != "" {
+		if name := nearest(d.n.keys[i].name, d.known()); name != "" {
 			msg += ", did you mean " + strconv.Quote(name) + "?"
 		}
 		d.r.warn(d.n.keyFault(i, msg))
@@ -219,7 +225,8 @@ func (d *structDecoder) collect() {
 		return
 	}
 	left := *d.n
-	left.keys, left.items = nil, nil
+	known := d.known()
+	left.keys, left.items, left.known = nil, nil, &known
 	for i, used := range d.used {
 		if !used {
 			left.keys = append(left.keys, d.n.keys[i])
@@ -229,13 +236,10 @@ func (d *structDecoder) collect() {
 	d.ok = decode(&left, d.rest, tag{}, d.r) && d.ok
 }
 
-// suggest returns the known name nearest to key.
-func (d *structDecoder) suggest(key string) string {
-	best, most := "", min(2, len(key)/3)+1
-	for _, name := range d.names {
-		if dist := distance(key, name); dist < most {
-			best, most = name, dist
-		}
+// known returns every option that may stand here.
+func (d *structDecoder) known() []string {
+	if d.n.known == nil {
+		return d.names
 	}
-	return best
+	return slices.Concat(d.names, *d.n.known)
 }

@@ -3,6 +3,7 @@ package zookeeper
 import (
 	"cmp"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -34,27 +35,18 @@ func New(o Options, pool *zkconn.Pool, log *slog.Logger) (*Reporter, error) {
 		Hosts: o.Hosts, Chroot: o.Chroot, Access: o.Access,
 		SessionTimeout: cmp.Or(o.SessionTimeout.Duration(), defaultTimeout),
 	}}
-	if err := r.ensemble.Check(); err != nil {
-		return nil, fmt.Errorf("zk_hosts: %w", err)
+	hosts, path := r.ensemble.Check(), error(nil)
+	if hosts != nil {
+		hosts = fmt.Errorf("zk_hosts: %w", hosts)
 	}
-	var err error
-	if r.path, err = zkconn.CleanPath(o.Path); err != nil {
-		return nil, fmt.Errorf("zk_path: %w", err)
+	if r.path, path = zkconn.CleanPath(o.Path); path != nil {
+		path = fmt.Errorf("zk_path: %w", path)
 	}
-	if r.acl, err = zkconn.ParseACL(o.ACL); err != nil {
+	var acl, mode error
+	r.acl, acl = zkconn.ParseACL(o.ACL)
+	r.mode, mode = modeOf(o.NodeType)
+	if err := errors.Join(hosts, path, acl, mode); err != nil {
 		return nil, err
-	}
-	switch o.NodeType {
-	case "", "ephemeral_sequential":
-		r.mode = zkconn.EphemeralSequential
-	case "persistent_sequential":
-		r.mode = zkconn.PersistentSequential
-	case "persistent":
-		r.mode = zkconn.Persistent
-	case "ephemeral":
-		r.mode = zkconn.Ephemeral
-	default:
-		return nil, fmt.Errorf("node_type: unknown word %q, want ephemeral_sequential, persistent_sequential, persistent or ephemeral", o.NodeType)
 	}
 	r.leftovers = !r.mode.IsEphemeral()
 	r.ttl = o.TTL.Duration()
@@ -63,6 +55,21 @@ func New(o Options, pool *zkconn.Pool, log *slog.Logger) (*Reporter, error) {
 		r.ttl = 0
 	}
 	return r, nil
+}
+
+// modeOf reads node_type.
+func modeOf(nodeType string) (zkconn.Mode, error) {
+	switch nodeType {
+	case "", "ephemeral_sequential":
+		return zkconn.EphemeralSequential, nil
+	case "persistent_sequential":
+		return zkconn.PersistentSequential, nil
+	case "persistent":
+		return zkconn.Persistent, nil
+	case "ephemeral":
+		return zkconn.Ephemeral, nil
+	}
+	return 0, fmt.Errorf("node_type: unknown word %q, want ephemeral_sequential, persistent_sequential, persistent or ephemeral", nodeType)
 }
 
 // maxEncoded is the longest encoded registration that goes into a name.

@@ -36,8 +36,8 @@ type Server struct {
 	Labels config.JSON `cfg:"labels" doc:"Labels, for label_filters."`
 }
 
-// Validate reads the servers.
-func (o *Options) Validate(n *config.Node, r *config.Report) {
+// ValidateEach reads the servers.
+func (o *Options) ValidateEach(n *config.Node, r *config.Report) {
 	if len(o.Servers) == 0 {
 		r.Fault(n.Get("servers"), "want at least one server")
 	}

@@ -32,8 +32,8 @@ type TLS = dockerconn.TLS
 // Server is one entry of servers.
 type Server = dockerconn.Server
 
-// Validate reads the servers.
-func (o *Options) Validate(n *config.Node, r *config.Report) {
+// ValidateEach reads the servers.
+func (o *Options) ValidateEach(n *config.Node, r *config.Report) {
 	if len(o.Servers) == 0 {
 		r.Fault(n.Get("servers"), "want at least one server")
 	}

@@ -2,6 +2,7 @@ package zookeeper
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -66,29 +67,7 @@ func New(o Options, pool *zkconn.Pool, log *slog.Logger) (*Watcher, error) {
 		Hosts: o.Hosts, Chroot: o.Chroot, Access: o.Access,
 		SessionTimeout: cmp.Or(o.SessionTimeout.Duration(), defaultTimeout),
 	}}
-	if err := w.ensemble.Check(); err != nil {
-		return nil, fmt.Errorf("hosts: %w", err)
-	}
-	var err error
-	if w.path, err = zkconn.CleanPath(o.Path); err != nil {
-		return nil, fmt.Errorf("path: %w", err)
-	}
-	if w.acl, err = zkconn.ParseACL(o.ACL); err != nil {
-		return nil, err
-	}
-	switch o.GeneratorConfigPath {
-	case "":
-		w.config = w.path
-	case "disabled":
-	default:
-		if w.config, err = zkconn.CleanPath(o.GeneratorConfigPath); err != nil {
-			return nil, fmt.Errorf("generator_config_path: %w", err)
-		}
-	}
-	if w.decode, err = o.Decode.Decoder(); err != nil {
-		return nil, fmt.Errorf("decode: %w", err)
-	}
-	if w.watched, err = watchRule(o.WatchData); err != nil {
+	if err := errors.Join(w.read(o)...); err != nil {
 		return nil, err
 	}
 	w.jitter = o.DiscoveryJitter.Duration()
@@ -97,6 +76,36 @@ func New(o Options, pool *zkconn.Pool, log *slog.Logger) (*Watcher, error) {
 		w.jitter = 0
 	}
 	return w, nil
+}
+
+// read takes the options over and returns all that is wrong with them.
+func (w *Watcher) read(o Options) []error {
+	var faults []error
+	note := func(key string, err error) {
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", key, err))
+		}
+	}
+	var err error
+	note("hosts", w.ensemble.Check())
+	w.path, err = zkconn.CleanPath(o.Path)
+	note("path", err)
+	if w.acl, err = zkconn.ParseACL(o.ACL); err != nil {
+		faults = append(faults, err) // it says of which option
+	}
+	switch o.GeneratorConfigPath {
+	case "":
+		w.config = w.path
+	case "disabled":
+	default:
+		w.config, err = zkconn.CleanPath(o.GeneratorConfigPath)
+		note("generator_config_path", err)
+	}
+	w.decode, err = o.Decode.Decoder()
+	note("decode", err)
+	w.watched, err = watchRule(o.WatchData)
+	note("watch_data", err)
+	return faults
 }
 
 // NewPoll makes a watcher that reads everything at intervals, without watches.
@@ -127,5 +136,5 @@ func watchRule(which string) (func(name string) bool, error) {
 	case "none":
 		return func(string) bool { return false }, nil
 	}
-	return nil, fmt.Errorf("watch_data: unknown word %q, want auto, all or none", which)
+	return nil, fmt.Errorf("unknown word %q, want auto, all or none", which)
 }
