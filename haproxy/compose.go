@@ -92,7 +92,10 @@ func NewComposer(o Options, services []ServiceConfig, host string) *Composer {
 	}
 	var clashes []Warning
 	c.names, clashes = claimAll(&o, services)
-	c.warnings = append(c.warnings, clashes...)
+	for _, w := range clashes {
+		w.Reason += ": the service is left out"
+		c.warnings = append(c.warnings, w)
+	}
 	for i := range services {
 		spec := &services[i]
 		clash := slices.ContainsFunc(clashes, func(w Warning) bool { return w.Service == spec.Name })

@@ -92,14 +92,19 @@ func (o *ServiceOptions) backendName(service string) string {
 // bindLine is the service's bind line: the address alone when the port is
 // null, as for the path of a socket.
 func bindLine(top *Options, o *ServiceOptions) string {
-	line := "bind " + oneLine(cmp.Or(o.BindAddress, top.BindAddress, "localhost"))
-	if !o.Port.Null && o.Port.Value != "" {
-		line += ":" + oneLine(o.Port.Value)
-	}
+	line := "bind " + listenAddress(top, o)
 	if o.BindOptions != "" {
 		line += " " + oneLine(o.BindOptions)
 	}
 	return line
+}
+
+func listenAddress(top *Options, o *ServiceOptions) string {
+	address := oneLine(cmp.Or(o.BindAddress, top.BindAddress, "localhost"))
+	if !o.Port.Null && o.Port.Value != "" {
+		address += ":" + oneLine(o.Port.Value)
+	}
+	return address
 }
 
 // legalName replaces what HAProxy refuses in the name of a section or a server.

@@ -59,8 +59,8 @@ func (o *ServiceOptions) titles(service string) []string {
 }
 
 // Clashes names the services that want the name of another proxy. HAProxy
-// would refuse a file with both, so the Composer leaves the later one out; a
-// caller who validates a configuration should show them as faults.
+// would refuse a file with both; a caller who validates a configuration should
+// show them as faults. The Composer leaves the later one out.
 func Clashes(o *Options, services []ServiceConfig) []Warning {
 	_, clashes := claimAll(o, services)
 	return clashes
@@ -75,10 +75,31 @@ func claimAll(o *Options, services []ServiceConfig) (names, []Warning) {
 		}
 		if title := n.claim(s.Name, s.Options.titles(s.Name)); title != "" {
 			clashes = append(clashes, Warning{Service: s.Name, Section: title, Reason: fmt.Sprintf(
-				"%s has this name already, and HAProxy takes it once: the service is left out", n.who(title))})
+				"%s has this name already, and HAProxy takes it once", n.who(title))})
 		}
 	}
 	return n, clashes
+}
+
+// SharedPorts names the services that listen where an earlier one does. HAProxy
+// takes that, and gives each of them a part of the connections.
+func SharedPorts(o *Options, services []ServiceConfig) []Warning {
+	var shared []Warning
+	first := map[string]string{}
+	for i := range services {
+		s := &services[i]
+		if s.Options.Disabled || !s.Options.Port.Set || s.Options.Port.Null {
+			continue
+		}
+		where := listenAddress(o, &s.Options)
+		if other, taken := first[where]; taken {
+			shared = append(shared, Warning{Service: s.Name, Section: "port", Reason: fmt.Sprintf(
+				"service %q listens on %s too: HAProxy gives each of them a part of the connections", other, where)})
+			continue
+		}
+		first[where] = s.Name
+	}
+	return shared
 }
 
 func (n names) who(title string) string {

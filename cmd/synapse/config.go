@@ -44,19 +44,36 @@ func readPlan(path string, read config.ReadOptions, strict bool, deps watchers.D
 	if p.options.HAProxy == nil && p.options.FileOutput == nil {
 		r.Fault(root, "no output: want a section haproxy, file_output or both")
 	}
+	places := map[string]*config.Node{}
 	for _, e := range config.Services(root, r, read) {
+		before := len(p.services)
 		p.add(e.Key, e.Value, deps, r)
-	}
-	if p.options.HAProxy != nil {
-		for _, clash := range haproxy.Clashes(p.options.HAProxy, p.services) {
-			r.Fault(nil, "%s", clash)
+		for _, s := range p.services[before:] {
+			if places[s.Name] = e.Value.Get("haproxy"); places[s.Name].IsNull() {
+				places[s.Name] = e.Value
+			}
 		}
 	}
+	p.checkTogether(places, r)
 	if err := p.options.Control.Check(); err != nil {
 		r.Fault(root.Get("control"), "%v", err)
 	}
 	p.warnings = r.Warnings()
 	return p, r.Err()
+}
+
+// checkTogether looks at what several services want of HAProxy. places holds
+// each one's section.
+func (p *plan) checkTogether(places map[string]*config.Node, r *config.Report) {
+	if p.options.HAProxy == nil {
+		return
+	}
+	for _, clash := range haproxy.Clashes(p.options.HAProxy, p.services) {
+		r.Fault(places[clash.Service], "%s: %s", clash.Section, clash.Reason)
+	}
+	for _, shared := range haproxy.SharedPorts(p.options.HAProxy, p.services) {
+		r.Warn(places[shared.Service].Get(shared.Section), "%s", shared.Reason)
+	}
 }
 
 // add decodes one service, and its copies for load tests.
@@ -65,11 +82,14 @@ func (p *plan) add(name string, n *config.Node, deps watchers.Deps, r *config.Re
 	before := len(r.Faults())
 	n.Decode(&o, r)
 	if len(r.Faults()) > before {
-		// The rest would say the same in other words, but for the sections that
-		// were not decoded yet.
-		watchers.Filters(o.Discovery, r)
+		// The rest would say the same in other words, but for what was not looked
+		// at yet.
+		o.DefaultServers = nil
+		p.policy(n, &o, r)
 		deps.PortOverride = 1 // whether there is one cannot be told now
-		newWatcher(&o, deps, r)
+		if !o.Discovery.IsNull() {
+			newWatcher(&o, deps, r)
+		}
 		return
 	}
 	names := []string{name}

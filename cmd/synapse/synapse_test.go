@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -119,7 +120,8 @@ func TestFaultsNameThePlaceAndTheWish(t *testing.T) {
 		{"bad override", `{"services": {"a": {"discovery": {"method": "base"}, "backend_port_override": "x"}}, ` + output + `}`, `services.a.backend_port_override: want a port from 1 to 65535, got "x"`},
 		{"bad default server", `{"services": {"a": {"discovery": {"method": "base"}, "default_servers": [{"host": "h h", "port": 1}]}}, ` + output + `}`, `services.a.default_servers[0]: host "h h" holds a space`},
 		{"bad condition", `{"services": {"a": {"discovery": {"method": "base", "label_filters": [{"label": "l", "value": "v", "condition": "like"}]}}}, ` + output + `}`, `want the condition equals or not-equals, got "like"`},
-		{"two services, one backend", `{"services": {"a": {"discovery": {"method": "base"}, "haproxy": {"backend_name": "x"}}, "b": {"discovery": {"method": "base"}, "haproxy": {"backend_name": "x"}}}, "haproxy": {"config_file_path": "h.cfg", "do_reloads": false, "do_socket": false}}`, "b: backend x"},
+		{"two services, one backend", `{"services": {"a": {"discovery": {"method": "base"}, "haproxy": {"backend_name": "x"}}, "b": {"discovery": {"method": "base"}, "haproxy": {"backend_name": "x"}}}, "haproxy": {"config_file_path": "h.cfg", "do_reloads": false, "do_socket": false}}`, `services.b.haproxy: backend x: service "a" has this name already`},
+		{"a service by the name of a backend", `{"services": {"a": {"discovery": {"method": "base"}, "haproxy": {"backend_name": "b"}}, "b": {"discovery": {"method": "base"}}}, "haproxy": {"config_file_path": "h.cfg", "do_reloads": false, "do_socket": false}}`, `s.json:1:94: services.b: backend b: service "a" has this name already`},
 		{"do_reloads alone", `{"services": {}, "haproxy": {"config_file_path": "h.cfg", "do_socket": false}}`, "do_reloads is on and needs reload_command"},
 	}
 	for _, c := range cases {
@@ -129,6 +131,47 @@ func TestFaultsNameThePlaceAndTheWish(t *testing.T) {
 				t.Errorf("got %v\nwant %s", err, c.want)
 			}
 		})
+	}
+}
+
+// TestFaultsHideNoOthers: one fault keeps no other one of the same service, and
+// of the same section, from being looked at; and each has a place.
+func TestFaultsHideNoOthers(t *testing.T) {
+	_, err := parse(t, `{"services": {
+		"a": {"haproxy": {"port": "80x"}, "backend_port_override": "x"},
+		"b": {"discovery": {"method": "zookeper"}, "haproxy": {"port": 99999}},
+		"c": {"discovery": {"method": "zookeeper", "hosts": [], "watch_data": "some", "label_filters": {"label": "l", "value": "v", "condition": "like"}}}
+	}, "haproxy": {"restart_interval": -2, "server_order_seed": "abc", "config_file_path": "h.cfg"}}`, false)
+	want := []string{
+		`s.json:2:8: services.a: "discovery" is required: Where the backends come from: a method and its options.`,
+		`s.json:2:29: services.a.haproxy.port: want a port between 1 and 65535, got "80x"`,
+		`s.json:2:62: services.a.backend_port_override: want a port from 1 to 65535, got "x"`,
+		`s.json:3:33: services.b.discovery.method: unknown method "zookeper", want one of ` + strings.Join(watchers.Methods(), ", ") + `; did you mean "zookeeper"?`,
+		`s.json:3:66: services.b.haproxy.port: want a port between 1 and 65535, got "99999"`,
+		`s.json:4:22: services.c.discovery: "path" is required: The node whose children are the backends.`,
+		`s.json:4:22: services.c.discovery: label filter on "l": want the condition equals or not-equals, got "like"`,
+		`s.json:4:55: services.c.discovery.hosts: no ZooKeeper hosts`,
+		`s.json:4:73: services.c.discovery.watch_data: unknown word "some", want auto, all or none`,
+		`s.json:5:16: haproxy: do_reloads is on and needs reload_command`,
+		`s.json:5:16: haproxy: do_socket is on and needs socket_file_path`,
+		`s.json:5:37: haproxy.restart_interval: want 0 or more seconds, got -2`,
+		`s.json:5:62: haproxy.server_order_seed: want a whole number, got "abc"`,
+	}
+	if d := cmp.Diff(strings.Join(want, "\n"), fmt.Sprint(err)); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestServicesOnOnePortWarn(t *testing.T) {
+	p, err := parse(t, `{"services": {
+		"a": {"discovery": {"method": "base"}, "haproxy": {"port": 3000}},
+		"b": {"discovery": {"method": "base"}, "haproxy": {"port": "3000", "bind_address": "127.0.0.1"}},
+		"c": {"discovery": {"method": "base"}, "haproxy": {"port": 3000, "disabled": true}},
+		"d": {"discovery": {"method": "base"}, "haproxy": {"port": "3000"}}
+	}, "haproxy": {"config_file_path": "h.cfg", "do_reloads": false, "do_socket": false}}`, false)
+	const want = `s.json:5:62: services.d.haproxy.port: service "a" listens on localhost:3000 too: HAProxy gives each of them a part of the connections`
+	if err != nil || len(p.warnings) != 1 || p.warnings[0] != want {
+		t.Errorf("got %q, %v", p.warnings, err)
 	}
 }
 

@@ -65,6 +65,7 @@ func (s *services) take(path string, r *Report, o ReadOptions) {
 		return
 	}
 	if i, ok := s.rank[name]; ok {
+		r.Warn(s.list[i].Node, "not used: %s defines the same service", path)
 		s.list[i].Value, s.list[i].Node = n, n
 		return
 	}

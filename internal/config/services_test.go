@@ -70,7 +70,8 @@ conf/sub.json: cannot read the file: is a directory`
 conf/a.json~: not read: the name of a service's file ends in .json or .yaml
 conf/b.yaml: not read: conf/b.json defines the same service
 conf/new.yaml:2:1: services.new.port: written twice, first at conf/new.yaml:1:1; this one counts
-conf/old.yml: not read: the name of a service's file ends in .json or .yaml`
+conf/old.yml: not read: the name of a service's file ends in .json or .yaml
+n.json:1:40: services.web: not used: conf/web.json defines the same service`
 	if diff := cmp.Diff(wantWarnings, strings.Join(r.Warnings(), "\n")); diff != "" {
 		t.Error(diff)
 	}
