@@ -42,16 +42,26 @@ type serviceFile struct {
 
 func loadGolden(t *testing.T, dir string) *goldenCase {
 	t.Helper()
-	scratch := t.TempDir()
-	read := func(name string) []byte {
+	g := readCase(t, func(name string) []byte {
 		data, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			return nil
 		}
+		return data
+	})
+	g.dir = dir
+	return g
+}
+
+// readCase makes a case of the files that a folder holds.
+func readCase(t *testing.T, files func(name string) []byte) *goldenCase {
+	t.Helper()
+	scratch := t.TempDir()
+	read := func(name string) []byte {
 		return []byte(strings.NewReplacer("@ZK@", "127.0.0.1:2181", "@DIR@", scratch,
-			`"@NOW@"`, strconv.FormatInt(testTime.Unix(), 10)).Replace(string(data)))
+			`"@NOW@"`, strconv.FormatInt(testTime.Unix(), 10)).Replace(string(files(name))))
 	}
-	g := &goldenCase{dir: dir}
+	g := &goldenCase{}
 	if err := json.Unmarshal(read("meta.json"), &g.meta); err != nil {
 		t.Fatal(err)
 	}
@@ -151,11 +161,15 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-func testGolden(t *testing.T, g *goldenCase) {
+// compose is what synapse makes of the case at its start.
+func (g *goldenCase) compose() Model {
 	c := NewComposer(g.options, g.services, "golden")
 	c.Recall(nil, g.state)
-	m := c.Compose(service.Snapshot{Rev: 1, Services: g.registry}, testTime)
-	text := m.Render()
+	return c.Compose(service.Snapshot{Rev: 1, Services: g.registry}, testTime)
+}
+
+func testGolden(t *testing.T, g *goldenCase) {
+	text := g.compose().Render()
 	expected, err := os.ReadFile(filepath.Join(g.dir, "expected.cfg"))
 	if err != nil {
 		t.Fatal(err)

@@ -124,7 +124,7 @@ func (e *entry) asked(k *known) bool {
 
 // assignIDs gives each server an id of its own: the one in its options, the one
 // asked for, the one it had, and live servers without any the lowest that is
-// free below limit, one in avoid only when there is no other. Of two that want the same, the first keeps it, live ones
+// free up to limit, one in avoid only when there is no other. Of two that want the same, the first keeps it, live ones
 // before remembered ones; the other is treated as if it had not asked.
 func assignIDs(claims []claim, reserved, avoid map[int]bool, limit int, warn func(reason string)) {
 	used := make(map[int]bool, len(claims)+len(reserved))
@@ -170,12 +170,12 @@ func assignIDs(claims []claim, reserved, avoid map[int]bool, limit int, warn fun
 	next := 1
 	pass(true, func(c *claim) {
 		for used[next] || avoid[next] {
-			if next++; next >= limit && avoid != nil {
+			if next++; next > limit && avoid != nil {
 				next, avoid = 1, nil
 			}
 		}
-		if next >= limit {
-			warn(fmt.Sprintf("server %s: no id below max_server_id %d is free, it gets none", c.server.Name, limit))
+		if next > limit {
+			warn(fmt.Sprintf("server %s: no id up to max_server_id %d is free, it gets none", c.server.Name, limit))
 			return
 		}
 		grant(c, next)

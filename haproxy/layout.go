@@ -1,9 +1,6 @@
 package haproxy
 
-import (
-	"cmp"
-	"strings"
-)
+import "strings"
 
 // layout is what a service's options say about its part of the file; the
 // servers are not in it. It is immutable and reused until the options change.
@@ -100,7 +97,13 @@ func bindLine(top *Options, o *ServiceOptions) string {
 }
 
 func listenAddress(top *Options, o *ServiceOptions) string {
-	address := oneLine(cmp.Or(o.BindAddress, top.BindAddress, "localhost"))
+	address := oneLine(o.BindAddress)
+	if address == "" && !o.AnyAddress {
+		address = oneLine(top.BindAddress)
+		if address == "" && !top.AnyAddress {
+			address = "localhost"
+		}
+	}
 	if !o.Port.Null && o.Port.Value != "" {
 		address += ":" + oneLine(o.Port.Value)
 	}

@@ -8,7 +8,7 @@ type Options struct {
 	Defaults       []string             `cfg:"defaults" doc:"Lines of the defaults section; left out, sensible ones of ours are written."`
 	ExtraSections  config.Map[[]string] `cfg:"extra_sections" doc:"Further sections by title, written as they are after the defaults."`
 	SharedFrontend []string             `cfg:"shared_frontend" doc:"Lines of the frontend that services share; without it there is none."`
-	BindAddress    string               `cfg:"bind_address" default:"localhost" doc:"Address that the services' frontends listen on."`
+	BindAddress    string               `cfg:"bind_address" default:"localhost" doc:"Address that the services' frontends listen on; empty for every address."`
 
 	DoWrites            bool     `cfg:"do_writes" default:"true" doc:"Write config_file_path."`
 	ConfigFilePath      string   `cfg:"config_file_path" doc:"File to write; required with do_writes."`
@@ -42,13 +42,15 @@ type Options struct {
 	ServerOrderSeed string `cfg:"server_order_seed" doc:"Whole number of any size that the order of servers is derived from; left out, the host name."`
 	MaxServerID     int    `cfg:"max_server_id" default:"65535" doc:"Largest id that is given to a server."`
 	UseNerveWeights bool   `cfg:"use_nerve_weights" default:"false" doc:"Let weights found in the registry replace those in server_options."`
+
+	AnyAddress bool `cfg:"-"` // bind_address is there, and empty
 }
 
 // ServiceOptions is the section `haproxy` of one service.
 type ServiceOptions struct {
 	Disabled           bool                    `cfg:"disabled" default:"false" doc:"Write nothing for this service."`
 	Port               config.Optional[string] `cfg:"port" doc:"Port of the frontend; null binds bind_address alone, without the key there is no frontend."`
-	BindAddress        string                  `cfg:"bind_address" doc:"Address of the frontend; left out, the top-level one."`
+	BindAddress        string                  `cfg:"bind_address" doc:"Address of the frontend, empty for every address; left out, the top-level one."`
 	BindOptions        string                  `cfg:"bind_options" doc:"Words after the address on the bind line."`
 	Frontend           []string                `cfg:"frontend" doc:"Lines of the frontend."`
 	Backend            []string                `cfg:"backend" doc:"Lines of the backend."`
@@ -61,4 +63,6 @@ type ServiceOptions struct {
 	CookieValueMethod  string                  `cfg:"cookie_value_method" doc:"Cookie of a server: name, or hash for the SHA-1 of the name."`
 	SharedFrontend     []string                `cfg:"shared_frontend" doc:"Lines that are added to the shared frontend."`
 	UseNerveWeights    config.Optional[bool]   `cfg:"use_nerve_weights" doc:"As the top-level option, for this service alone."`
+
+	AnyAddress bool `cfg:"-"` // bind_address is there, and empty
 }

@@ -224,7 +224,7 @@ func TestAssignIDs(t *testing.T) {
 		"two ids on one line":     {in: []in{{live: true, options: " id 5 id 6"}}, want: []int{1}, warnings: 1},
 		"over what HAProxy takes": {in: []in{{live: true, options: " id 2147483648"}}, want: []int{1}, warnings: 1},
 		"hand-written servers":    {in: []in{{live: true}, {live: true, options: " id 2"}}, reserved: []int{1, 2}, want: []int{3, 4}, warnings: 1},
-		"ran out":                 {in: []in{{live: true}, {live: true}, {live: true}}, limit: 3, want: []int{1, 2, 0}, warnings: 1},
+		"ran out":                 {in: []in{{live: true}, {live: true}, {live: true}}, limit: 2, want: []int{1, 2, 0}, warnings: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			servers, claims := make([]Server, len(c.in)), make([]claim, len(c.in))

@@ -10,6 +10,7 @@ import (
 
 // ValidateEach reports what the tags of Options cannot say.
 func (o *Options) ValidateEach(n *config.Node, r *config.Report) {
+	o.AnyAddress = isEmptyText(n.Get("bind_address"))
 	needs := func(on bool, key, partner, value string) {
 		if on && strings.TrimSpace(value) == "" && strings.TrimSpace(n.Get(partner).Text()) == "" {
 			r.Fault(n, "%s is on and needs %s", key, partner)
@@ -47,6 +48,8 @@ func (o *Options) ValidateEach(n *config.Node, r *config.Report) {
 	}
 }
 
+func isEmptyText(n *config.Node) bool { return n.Kind() == config.String && n.Text() == "" }
+
 // seed returns the configured seed; nil when there is none.
 func (o *Options) seed() (*big.Int, error) {
 	if o.ServerOrderSeed == "" {
@@ -61,6 +64,7 @@ func (o *Options) seed() (*big.Int, error) {
 
 // ValidateEach reports what the tags of ServiceOptions cannot say.
 func (o *ServiceOptions) ValidateEach(n *config.Node, r *config.Report) {
+	o.AnyAddress = isEmptyText(n.Get("bind_address"))
 	// More may stand behind the port: further addresses, options of bind.
 	if port := strings.Fields(o.Port.Value); len(port) > 0 && !looksLikeAddress("*:"+port[0]) {
 		r.Fault(n.Get("port"), "want a port between 1 and 65535, got %.80q", o.Port.Value)
