@@ -140,7 +140,7 @@ bench:
 #? docs: Write the reference in docs/ anew, from the options' types.
 .PHONY: docs
 docs:
-	@go test -count=1 -run Reference ./cmd/... -args -update-reference
+	@go test -count=1 -run Reference ./cmd/nerve ./cmd/synapse -args -update-reference
 
 #? size: Build both programs and fail when one is larger than 20 MB.
 .PHONY: size
