@@ -82,13 +82,13 @@ func NewComposer(o Options, services []ServiceConfig, host string) *Composer {
 		seeded:   newMersenne(seed),
 		entries:  make(map[string]*entry, len(services)),
 		expiring: map[string]*entry{},
-		preamble: preamble(&o),
 		stanzas:  map[string]Stanza{},
 	}
+	c.preamble, c.warnings = preamble(&o)
 	if o.SharedFrontend != nil {
 		sift := &sifter{}
 		c.sharedTop = sift.own("shared_frontend", frontend, o.SharedFrontend)
-		c.warnings = sift.warnings
+		c.warnings = append(c.warnings, sift.warnings...)
 	}
 	var clashes []Warning
 	c.names, clashes = claimAll(&o, services)

@@ -87,33 +87,6 @@ func oneLine(value string) string {
 	return strings.Join(strings.FieldsFunc(value, func(r rune) bool { return r == '\r' || r == '\n' }), " ")
 }
 
-// eraForms are directives of the originals' time that HAProxy refuses since
-// 2.1, and what means the same in every version.
-var eraForms = []struct{ old, now string }{
-	{"clitimeout", "timeout client"},
-	{"contimeout", "timeout connect"},
-	{"srvtimeout", "timeout server"},
-	{"timeout clitimeout", "timeout client"},
-	{"timeout contimeout", "timeout connect"},
-	{"timeout srvtimeout", "timeout server"},
-	{"redispatch", "option redispatch"},
-	{"redisp", "option redispatch"},
-	{"option forceclose", "option httpclose"},
-	{"block", "http-request deny"},
-}
-
-// mend returns line, or the form of it that HAProxy still takes.
-func mend(line string) string {
-	words := strings.Fields(line)
-	for _, form := range eraForms {
-		old := strings.Fields(form.old)
-		if len(words) >= len(old) && strings.EqualFold(strings.Join(words[:len(old)], " "), form.old) {
-			return strings.Join(append([]string{form.now}, words[len(old):]...), " ")
-		}
-	}
-	return line
-}
-
 // sifter sorts the lines of one service, or of the shared frontend.
 type sifter struct {
 	service  string
@@ -147,7 +120,13 @@ func (f *sifter) sift(where string, lines []string, accepts func(string) bool, w
 		case reason != "":
 			f.warn(where, "line %.200q %s, left out", line, reason)
 		case accepts(plain):
-			out = append(out, mend(line))
+			now, why := modernise(line)
+			if why != "" {
+				f.warn(where, "line %.200q %s", line, why)
+			}
+			if now != "" {
+				out = append(out, now)
+			}
 		default:
 			if why := wrong(plain); why != "" {
 				f.warn(where, "line %.200q %s, left out", line, why)

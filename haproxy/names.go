@@ -2,6 +2,7 @@ package haproxy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -100,6 +101,19 @@ func SharedPorts(o *Options, services []ServiceConfig) []Warning {
 		first[where] = s.Name
 	}
 	return shared
+}
+
+// LineWarnings says, without a snapshot, what is left out of the lines in the
+// configuration, or changed, or will be refused.
+func LineWarnings(o *Options, services []ServiceConfig) []Warning {
+	c := NewComposer(*o, services, "")
+	warnings := slices.Clone(c.warnings)
+	for i := range services {
+		if s := &services[i]; !s.Options.Disabled {
+			warnings = append(warnings, newLayout(&c.options, s.Name, &s.Options, false).warnings...)
+		}
+	}
+	return warnings
 }
 
 func (n names) who(title string) string {

@@ -1,6 +1,7 @@
 package haproxy
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -79,7 +80,8 @@ const retryGuard = "http-request disable-l7-retry unless { method GET HEAD OPTIO
 
 // preamble renders the blank line after the header, global, defaults and the
 // extra sections, whose lines are written as they are.
-func preamble(o *Options) []byte {
+func preamble(o *Options) ([]byte, []Warning) {
+	var warnings []Warning
 	global, defaults := o.Global, o.Defaults
 	if global == nil {
 		global = defaultGlobal(o)
@@ -88,16 +90,16 @@ func preamble(o *Options) []byte {
 		defaults = defaultDefaults(o)
 	}
 	b := appendSection([]byte("\n"), "global", global)
-	b = appendSection(b, "defaults", mendAll(defaults))
+	b = appendSection(b, "defaults", modernLines("defaults", defaults, &warnings))
 	for _, extra := range o.ExtraSections {
 		title, bind := rewriteTitle(extra.Key)
 		lines := extra.Value
 		if bind != "" {
 			lines = append([]string{bind}, lines...)
 		}
-		b = appendSection(append(b, '\n'), title, mendAll(lines))
+		b = appendSection(append(b, '\n'), title, modernLines(extra.Key, lines, &warnings))
 	}
-	return b
+	return b, warnings
 }
 
 // appendSection writes a title and its lines, one tab before each.
@@ -109,10 +111,17 @@ func appendSection(b []byte, title string, lines []string) []byte {
 	return b
 }
 
-func mendAll(lines []string) []string {
+// modernLines returns the lines of a section as HAProxy takes them.
+func modernLines(section string, lines []string, warnings *[]Warning) []string {
 	out := make([]string, 0, len(lines))
 	for _, line := range splitLines(lines) {
-		out = append(out, mend(line))
+		now, why := modernise(line)
+		if why != "" {
+			*warnings = append(*warnings, Warning{Section: section, Reason: fmt.Sprintf("line %.200q %s", line, why)})
+		}
+		if now != "" || line == "" {
+			out = append(out, now)
+		}
 	}
 	return out
 }

@@ -191,6 +191,36 @@ var ruleCases = []ruleCase{
 	},
 }
 
+// oldLines is what a file of 2014 may hold.
+var oldLines = ruleCase{
+	services: `"w": {` + zk + `, "haproxy": {"port": 1, "listen": ["mode http", "option http-tunnel", "reqadd X-Proto:\\ https", "rspadd X-Via:\\ a\\ b if TRUE", "grace 1s"],
+		"frontend": ["clitimeout 5s", "no option forceclose"], "backend": ["option allredisp", "redispatch", "srvtimeout 5s"]}}`,
+	haproxy:  `, "extra_sections": {"listen s :19": ["mode http", "option forceclose", "no option http_proxy"]}`,
+	registry: children(one),
+}
+
+// TestOldLinesWork: HAProxy takes what it would refuse as it stands.
+func TestOldLinesWork(t *testing.T) {
+	g := readCase(t, oldLines.files)
+	g.options.Defaults = append(g.options.Defaults, "option http-tunnel", "redispatch")
+	m := g.compose()
+	check(t, m)
+	want := []string{
+		"\tredispatch", "option http-tunnel", // of defaults
+	}
+	for _, gone := range append(want, "http_proxy", "forceclose\n", "grace", "allredisp", "reqadd") {
+		if strings.Contains(string(m.Render()), gone) {
+			t.Errorf("%q is still there", gone)
+		}
+	}
+	if got := warningsOf(m); strings.Count(got, "left out") != 6 {
+		t.Errorf("warnings:\n%s", got)
+	}
+	if text := string(m.Render()); !strings.Contains(text, "\thttp-request add-header X-Proto https\n") || !strings.Contains(text, "\thttp-response add-header X-Via a\\ b if TRUE\n") {
+		t.Errorf("headers are lost:\n%s", text)
+	}
+}
+
 func TestRules(t *testing.T) {
 	for i := range ruleCases {
 		c := &ruleCases[i]

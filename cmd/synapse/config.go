@@ -29,6 +29,7 @@ type plan struct {
 	noFile      map[string]bool   // services without a file of file_output
 	sources     map[string]string // by service, for people
 	warnings    []string
+	places      map[string]*config.Node // the section haproxy of each service, or the service; "" = the top level's
 }
 
 // readPlan reads the file and all that it names. The error holds every fault;
@@ -39,22 +40,21 @@ func readPlan(path string, read config.ReadOptions, strict bool, deps watchers.D
 		return &plan{}, err
 	}
 	r := &config.Report{Strict: strict, Getenv: read.Getenv}
-	p := &plan{noFile: map[string]bool{}, sources: map[string]string{}}
+	p := &plan{noFile: map[string]bool{}, sources: map[string]string{}, places: map[string]*config.Node{"": root.Get("haproxy")}}
 	root.Decode(&p.options, r)
 	if p.options.HAProxy == nil && p.options.FileOutput == nil {
 		r.Fault(root, "no output: want a section haproxy, file_output or both")
 	}
-	places := map[string]*config.Node{}
 	for _, e := range config.Services(root, r, read) {
 		before := len(p.services)
 		p.add(e.Key, e.Value, deps, r)
 		for _, s := range p.services[before:] {
-			if places[s.Name] = e.Value.Get("haproxy"); places[s.Name].IsNull() {
-				places[s.Name] = e.Value
+			if p.places[s.Name] = e.Value.Get("haproxy"); p.places[s.Name].IsNull() {
+				p.places[s.Name] = e.Value
 			}
 		}
 	}
-	p.checkTogether(places, r)
+	p.checkTogether(r)
 	if err := p.options.Control.Check(); err != nil {
 		r.Fault(root.Get("control"), "%v", err)
 	}
@@ -62,18 +62,42 @@ func readPlan(path string, read config.ReadOptions, strict bool, deps watchers.D
 	return p, r.Err()
 }
 
-// checkTogether looks at what several services want of HAProxy. places holds
-// each one's section.
-func (p *plan) checkTogether(places map[string]*config.Node, r *config.Report) {
+// checkTogether looks at what several services want of HAProxy.
+func (p *plan) checkTogether(r *config.Report) {
 	if p.options.HAProxy == nil {
 		return
 	}
 	for _, clash := range haproxy.Clashes(p.options.HAProxy, p.services) {
-		r.Fault(places[clash.Service], "%s: %s", clash.Section, clash.Reason)
+		r.Fault(p.places[clash.Service], "%s: %s", clash.Section, clash.Reason)
 	}
 	for _, shared := range haproxy.SharedPorts(p.options.HAProxy, p.services) {
-		r.Warn(places[shared.Service].Get(shared.Section), "%s", shared.Reason)
+		r.Warn(p.places[shared.Service].Get(shared.Section), "%s", shared.Reason)
 	}
+}
+
+// lineWarnings says what of HAProxy's lines in the file will not be written as it
+// stands there. The log of a running synapse has it from elsewhere.
+func (p *plan) lineWarnings() []string {
+	if p.options.HAProxy == nil {
+		return nil
+	}
+	var r config.Report
+	for _, w := range haproxy.LineWarnings(p.options.HAProxy, p.services) {
+		at := p.places[w.Service]
+		if lines := at.Get(w.Section); lines != nil {
+			at = lines
+		} else if lines := at.Get("extra_sections").Get(w.Section); lines != nil {
+			at = lines
+		}
+		for _, item := range at.Items() {
+			if at.Kind() == config.List && strings.HasPrefix(w.Reason, fmt.Sprintf("line %.200q ", item.Text())) {
+				at = item
+				break
+			}
+		}
+		r.Warn(at, "%s", w.Reason)
+	}
+	return r.Warnings()
 }
 
 // add decodes one service, and its copies for load tests.

@@ -58,6 +58,9 @@ func (p *program) check(stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return exitFault
 	}
+	for _, w := range plan.lineWarnings() {
+		fmt.Fprintln(stderr, "warning:", w)
+	}
 	fmt.Fprintf(stdout, "%s is usable: %s\n", p.start.Config, plan.summary())
 	return exitOK
 }

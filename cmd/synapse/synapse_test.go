@@ -175,6 +175,26 @@ func TestServicesOnOnePortWarn(t *testing.T) {
 	}
 }
 
+func TestLinesThatAreNotWrittenAsTheyStand(t *testing.T) {
+	p, err := parse(t, `{"services": {"a": {"discovery": {"method": "base"}, "haproxy": {"port": 1,
+		"listen": ["mode http", "reqirep ^X y", "bogus"], "backend": "monitor-uri /x", "shared_frontend": ["acl a path /"]}}},
+		"haproxy": {"config_file_path": "h.cfg", "do_reloads": false, "do_socket": false, "defaults": ["mode http", "option http-tunnel"], "extra_sections": {"listen x": ["grace 5"]}}}`, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Join([]string{
+		`s.json:2:27: services.a.haproxy.listen[1]: line "reqirep ^X y" is refused by HAProxy since 2.1, or longer: write http-request replace-header or replace-path in its place`,
+		`s.json:2:43: services.a.haproxy.listen[2]: line "bogus" is neither for a frontend nor for a backend, left out`,
+		`s.json:2:64: services.a.haproxy.backend: line "monitor-uri /x" is not for a backend, left out`,
+		`s.json:2:101: services.a.haproxy.shared_frontend: is left out, because the top-level haproxy section has no shared_frontend`,
+		`s.json:3:111: haproxy.defaults[1]: line "option http-tunnel" means nothing to HAProxy any more, which refuses it: left out`,
+		`s.json:3:166: haproxy.extra_sections["listen x"][0]: line "grace 5" means nothing to HAProxy any more, which refuses it: left out`,
+	}, "\n")
+	if d := cmp.Diff(want, strings.Join(p.lineWarnings(), "\n")); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestUnknownKeyWarnsAndStrictRefuses(t *testing.T) {
 	text := `{"servces": {}, "services": {}, ` + output + `}`
 	p, err := parse(t, text, false)
