@@ -96,6 +96,7 @@ func withPrimary(list config.Map[*config.Node], discovery *config.Node, r *confi
 // newResolver returns nil after a fault.
 func newResolver(n *config.Node, o ResolverOptions, m *multi, d Deps, r *config.Report) resolver {
 	names := m.names()
+	resolvers := []string{"base", "fallback", "prefer", "s3_toggle", "sequential", "union"}
 	method := strings.ToLower(o.Method)
 	if len(o.Order) > 0 && (method == "sequential" || method == "prefer") {
 		checkOrder(n.Get("sequential_order"), o.Order, names, r)
@@ -123,7 +124,7 @@ func newResolver(n *config.Node, o ResolverOptions, m *multi, d Deps, r *config.
 	case "":
 		return nil // its absence is in r
 	}
-	r.Fault(n.Get("method"), "unknown resolver %q, want one of base, fallback, prefer, s3_toggle, sequential, union", o.Method)
+	r.Fault(n.Get("method"), "unknown resolver %q, want one of %s%s", o.Method, strings.Join(resolvers, ", "), config.DidYouMean(o.Method, resolvers))
 	return nil
 }
 
