@@ -113,3 +113,17 @@ func TestBounds(t *testing.T) {
 		})
 	}
 }
+
+// TestTabsInYAML: the commonest fault of all gets words of its own.
+func TestTabsInYAML(t *testing.T) {
+	for text, want := range map[string]string{
+		"services:\n  a:\n\tport: 80\n":     "f:3:1: no valid YAML: a tab stands here; only spaces may indent",
+		"services:\n  a:\n  \tport: 80\n":   "f:3:3: no valid YAML: a tab stands here; only spaces may indent",
+		"services:\n  a: @x\n":              "f:2:3: no valid YAML: found character that cannot start any token",
+		"services:\n  a:\n    - x\n\t- y\n": "f:4:1: no valid YAML: a tab stands here; only spaces may indent",
+	} {
+		if _, err := config.Parse("f", []byte(text), config.ReadOptions{}); err == nil || err.Error() != want {
+			t.Errorf("%q:\n got %v\nwant %s", text, err, want)
+		}
+	}
+}

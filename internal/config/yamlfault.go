@@ -11,6 +11,7 @@ import (
 var (
 	yamlError     = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
 	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced`)
+	indentTab     = regexp.MustCompile(`(?m)^ *\t`)
 	// parserError matches what yaml.v3 says about the order of tokens. These
 	// messages count lines from 0 and name the line where the object or list
 	// begins, the others count from 1 and name the line of the fault.
@@ -42,6 +43,11 @@ func (y *yamlTree) syntaxFault(err error) Fault {
 		line = y.failingLine(err, line+1)
 	}
 	off := y.offset(max(line, 1), 1)
+	if strings.Contains(m[2], "cannot start any token") || strings.Contains(m[2], "tab character") {
+		if tab := indentTab.FindIndex(y.seen[off:y.offset(max(line, 1)+2, 1)]); tab != nil {
+			return y.text.fault(off+tab[1]-1, "no valid YAML: a tab stands here; only spaces may indent")
+		}
+	}
 	_, blanks := firstByte(y.seen[off:])
 	return y.text.fault(off+blanks, msg)
 }
