@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 )
 
 // expand replaces the tags of ERB, Ruby's templates, by their results. Only
@@ -72,7 +73,7 @@ func (e *erb) warn(off int, msg string) {
 // tag expands one tag; code is what stands between "<%" and "%>".
 func (e *erb) tag(start int, code string) {
 	switch {
-	case code != "" && code[0] == '#':
+	case code != "" && code[0] == '#', required.MatchString(code):
 		return
 	case code == "" || code[0] != '=':
 		e.fault(start, unsupported(code))
@@ -90,8 +91,12 @@ func (e *erb) tag(start int, code string) {
 	}
 }
 
+// required is the only statement that changes nothing: it loads what Ruby needs
+// for the tags that are known here anyway.
+var required = regexp.MustCompile(`^\s*require\s+['"](?:socket|json|yaml|erb|etc)['"]\s*;?\s*$`)
+
 func unsupported(code string) string {
 	return fmt.Sprintf("the template tag <%%%s%%> is not supported; "+
 		`supported are <%%= ENV['X'] %%>, <%%= ENV['X'] || 'default' %%>, <%%= ENV.fetch('X') %%>, `+
-		"<%%= ENV.fetch('X', 'default') %%>, <%%= Socket.gethostname %%>, <%%= `hostname` %%> and <%%# comments %%>", clip(code))
+		"<%%= ENV.fetch('X', 'default') %%>, each with .strip, .to_i or .split(',').to_json, <%%= Socket.gethostname %%>, <%%= `hostname` %%> and <%%# comments %%>", clip(code))
 }

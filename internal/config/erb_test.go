@@ -11,7 +11,7 @@ import (
 )
 
 func testERB() config.ReadOptions {
-	env := map[string]string{"X": "x1", "EMPTY": "", "LIST": `"a", "b"`, "PAD": " p "}
+	env := map[string]string{"X": "x1", "EMPTY": "", "LIST": `"a", "b"`, "PAD": " p ", "N": " 12x", "LIST2": "a,b<c,", "FQDN": "a.b.c"}
 	return config.ReadOptions{
 		ERB:      true,
 		Getenv:   func(k string) (string, bool) { v, ok := env[k]; return v, ok },
@@ -38,6 +38,19 @@ func TestERB(t *testing.T) {
 		{"<%= `hostname`.strip %>", "box1"},
 		{"<%= `hostname -f`.chomp %>", "box1"},
 		{"<%= `hostname` %>", "box1"},
+		{`<%= ENV['NO'] || 8080 %>`, "8080"},
+		{`<%= ENV.fetch('NO', 8080) %>`, "8080"},
+		{`<%= ENV.fetch('NO') { -1_000 } %>`, "-1000"},
+		{`<%= ENV['X'] || 0.5 %>`, "x1"},
+		{`<%= ENV['NO'] || 0.5 %>`, "0.5"},
+		{`<%= ENV['N'].to_i %>`, "12"},
+		{`<%= ENV['NO'].to_i %>`, "0"},
+		{`<%= ENV['X'].to_i %>`, "0"},
+		{`<%= Socket.gethostname.split('.').first %>`, "box1"},
+		{`<%= ENV['FQDN'].split(".")[0] %>`, "a"},
+		{`<% require 'socket' %>y`, "y"},
+		{`<%= ENV['LIST2'].split(',').to_json.strip %>`, `["a","b<c"]`},
+		{`<%= ENV['EMPTY'].split(',').to_json %>`, `[]`},
 		{`<%# nothing %>`, ""},
 		{`<%%= x %>`, "<%= x %>"},
 		{`<%= 'text' %>`, "text"},
@@ -59,6 +72,10 @@ func TestERBFaults(t *testing.T) {
 		{"{\n \"a\": \"<%= ENV.fetch('NO') %>\"}", "f:2:8: the environment has no NO, and ENV.fetch demands it; set it or give a default"},
 		{"a: <%= ENV['NO'].strip %>", "f:1:4: the environment has no NO, so nothing to strip; set it or give a default"},
 		{"a: <% if true %>", "f:1:4: the template tag <% if true %> is not supported; supported are <%= ENV['X'] %>"},
+		{"a: <% require foo %>", "f:1:4: the template tag"},
+		{"a: <%= ENV['NO'].split('.').first %>", "f:1:4: the environment has no NO, so nothing to split"},
+		{"a: <%= 1 + 1 %>", "f:1:4: the template tag"},
+		{"a: <%= 012 %>", "f:1:4: the template tag"},
 		{"a: <%= `rm -rf /` %>", "f:1:4: the template tag <%= `rm -rf /` %> is not supported"},
 		{"a: <%= ENV['X'] + 'y' %>", "f:1:4: the template tag"},
 		{`a: <%= "#{ENV['X']}" %>`, "f:1:4: the template tag"},

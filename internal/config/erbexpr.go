@@ -1,8 +1,10 @@
 package config
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -16,7 +18,8 @@ type rubyValue struct {
 // evaluate computes the few Ruby expressions that configuration files use:
 //
 //	expression = term { "||" term }
-//	term       = ( variable | hostname | string ) { ".strip" | ".chomp" | ".to_s" }
+//	term       = ( variable | hostname | string | number ) { ".strip" | ".chomp" | ".to_s" | ".to_i" | split }
+//	split      = ".split(string)" ( ".first" | "[0]" | ".to_json" )
 func evaluate(code string, o ReadOptions) (rubyValue, error) {
 	x := &ruby{rest: strings.TrimSpace(code), o: o}
 	if x.rest == "" {
@@ -63,9 +66,21 @@ func (x *ruby) take(word string) bool {
 func (x *ruby) term() (rubyValue, error) {
 	v, err := x.primary()
 	for err == nil && x.take(".") {
+		does := "strip"
 		switch {
 		case x.take("strip()"), x.take("strip"):
 			v.text = strings.TrimSpace(v.text)
+		case x.take("split("):
+			does = "split"
+			if v.text, err = x.split(v.text); err != nil {
+				return v, err
+			}
+		case x.take("to_i()"), x.take("to_i"):
+			v = rubyValue{text: leadingInteger.FindString(strings.TrimSpace(v.text))}
+			if v.text == "" {
+				v.text = "0" // nil.to_i, too
+			}
+			continue
 		case x.take("chomp()"), x.take("chomp"):
 			v.text = strings.TrimSuffix(strings.TrimSuffix(v.text, "\n"), "\r")
 		case x.take("to_s()"), x.take("to_s"):
@@ -75,7 +90,7 @@ func (x *ruby) term() (rubyValue, error) {
 			return v, errNotRuby
 		}
 		if v.unset != "" {
-			return v, fmt.Errorf("the environment has no %s, so nothing to strip; set it or give a default", v.unset)
+			return v, fmt.Errorf("the environment has no %s, so nothing to %s; set it or give a default", v.unset, does)
 		}
 	}
 	return v, err
@@ -97,8 +112,51 @@ func (x *ruby) primary() (rubyValue, error) {
 	case x.take("Socket.gethostname"), x.take("`hostname`"), x.take("`hostname -f`"):
 		return x.hostname()
 	}
+	if number := x.number(); number != "" {
+		return rubyValue{text: number}, nil
+	}
 	s, err := x.quoted()
 	return rubyValue{text: s}, err
+}
+
+var (
+	leadingInteger = regexp.MustCompile(`^[-+]?[0-9]+`)
+	// literal is a number as Ruby reads and prints it; with a leading zero it would
+	// be octal.
+	literal = regexp.MustCompile(`^-?(?:0|[1-9][0-9]*(?:_[0-9]+)*)(?:\.[0-9]+)?(?:[ \t\r\n]+|$|[),}])`)
+)
+
+// number reads a number; empty when none comes next.
+func (x *ruby) number() string {
+	found := strings.TrimRight(literal.FindString(x.rest), " \t\r\n),}")
+	x.rest = strings.TrimLeft(x.rest[len(found):], " \t\r\n")
+	return strings.ReplaceAll(found, "_", "")
+}
+
+// split reads what follows text.split( and returns the result.
+func (x *ruby) split(text string) (string, error) {
+	by, err := x.quoted()
+	if err != nil || by == "" || by == " " || !x.take(")") {
+		return "", errNotRuby
+	}
+	parts := strings.Split(text, by)
+	for len(parts) > 1 && parts[len(parts)-1] == "" { // as Ruby does
+		parts = parts[:len(parts)-1]
+	}
+	switch {
+	case x.take(".first"), x.take("[0]"):
+		return parts[0], nil
+	case x.take(".to_json"):
+		if text == "" {
+			parts = []string{}
+		}
+		var list strings.Builder
+		encoder := json.NewEncoder(&list)
+		encoder.SetEscapeHTML(false)
+		err := encoder.Encode(parts)
+		return strings.TrimSpace(list.String()), err
+	}
+	return "", errNotRuby
 }
 
 // fetch reads what follows ENV.fetch: ('X'), ('X', 'default') or ('X') { 'default' }.
