@@ -45,6 +45,8 @@ func TestERB(t *testing.T) {
 		{`<%= ENV['NO'] || 0.5 %>`, "0.5"},
 		{`<%= ENV['N'].to_i %>`, "12"},
 		{`<%= ENV['NO'].to_i %>`, "0"},
+		{`<%= '+0012'.to_i %>`, "12"},
+		{`<%= '-000'.to_i %>`, "-0"},
 		{`<%= ENV['X'].to_i %>`, "0"},
 		{`<%= Socket.gethostname.split('.').first %>`, "box1"},
 		{`<%= ENV['FQDN'].split(".")[0] %>`, "a"},

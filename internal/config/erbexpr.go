@@ -66,19 +66,19 @@ func (x *ruby) take(word string) bool {
 func (x *ruby) term() (rubyValue, error) {
 	v, err := x.primary()
 	for err == nil && x.take(".") {
-		does := "strip"
+		does, text := "strip", strings.TrimSpace(v.text)
 		switch {
 		case x.take("strip()"), x.take("strip"):
-			v.text = strings.TrimSpace(v.text)
+			v.text = text
 		case x.take("split("):
 			does = "split"
 			if v.text, err = x.split(v.text); err != nil {
 				return v, err
 			}
 		case x.take("to_i()"), x.take("to_i"):
-			v = rubyValue{text: leadingInteger.FindString(strings.TrimSpace(v.text))}
-			if v.text == "" {
-				v.text = "0" // nil.to_i, too
+			v = rubyValue{text: "0"} // nil.to_i, too
+			if m := leadingInteger.FindStringSubmatch(text); m != nil {
+				v.text = strings.TrimPrefix(m[1], "+") + m[2]
 			}
 			continue
 		case x.take("chomp()"), x.take("chomp"):
@@ -120,7 +120,7 @@ func (x *ruby) primary() (rubyValue, error) {
 }
 
 var (
-	leadingInteger = regexp.MustCompile(`^[-+]?[0-9]+`)
+	leadingInteger = regexp.MustCompile(`^([-+]?)0*([0-9]+)`)
 	// literal is a number as Ruby reads and prints it; with a leading zero it would
 	// be octal.
 	literal = regexp.MustCompile(`^-?(?:0|[1-9][0-9]*(?:_[0-9]+)*)(?:\.[0-9]+)?(?:[ \t\r\n]+|$|[),}])`)
