@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"smartstack/haproxy/master"
+	"smartstack/haproxy/serverstate"
 	"smartstack/haproxy/socket"
 	"smartstack/internal/config"
 	"smartstack/internal/service"
@@ -153,7 +154,7 @@ func TestReloadKeepsServersDown(t *testing.T) {
 				if _, err := st.out.Apply(t.Context(), st.now); err != nil {
 					return err
 				}
-				if text, err := os.ReadFile(st.options.ServerStateFile); err != nil || string(text) != noStates {
+				if text, err := os.ReadFile(st.options.ServerStateFile); err != nil || string(text) != serverstate.None {
 					return fmt.Errorf("states are left behind after the reload: %q, %w", text, err)
 				}
 				return nil

@@ -52,6 +52,7 @@ var levels = map[string]int{
 	"checks/*":            2,
 	"haproxy/master":      2,
 	"haproxy/preflight":   2,
+	"haproxy/serverstate": 2,
 	"haproxy/socket":      2,
 	"internal/blablacar":  2,
 	"internal/containers": 2, // what containers offer, as a service of the configuration
