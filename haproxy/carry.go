@@ -9,23 +9,32 @@ import (
 	"smartstack/haproxy/socket"
 )
 
+// statesPath is the file of server states that we look after; empty = none.
+// Without HAProxy's socket it is for whoever reloads HAProxy.
+func (m *memory) statesPath() string {
+	if !m.options.DoSocket {
+		return ""
+	}
+	return m.options.ServerStateFile
+}
+
 // offerStates makes the file of server states if it is not there.
 func (m *memory) offerStates() {
-	if path := m.options.ServerStateFile; path != "" {
+	if path := m.statesPath(); path != "" {
 		m.stated(serverstate.Offer(path))
 	}
 }
 
 // clearStates empties the file: a new process has read it, or never will.
 func (m *memory) clearStates() {
-	if m.options.ServerStateFile != "" {
+	if m.statesPath() != "" {
 		m.leaveStates(serverstate.None)
 	}
 }
 
 // carryStates asks HAProxy for the states and leaves them in the file.
 func (m *memory) carryStates(ctx context.Context) {
-	if m.options.ServerStateFile == "" || m.runtime == nil || !m.met {
+	if m.statesPath() == "" || m.runtime == nil || !m.met {
 		return
 	}
 	text, err := m.runtime.States(ctx)
@@ -38,7 +47,7 @@ func (m *memory) carryStates(ctx context.Context) {
 }
 
 func (m *memory) leaveStates(text string) {
-	m.stated(serverstate.Write(m.options.ServerStateFile, text))
+	m.stated(serverstate.Write(m.statesPath(), text))
 }
 
 // stated takes note of how the writing of the file went.

@@ -2,8 +2,10 @@ package haproxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -160,6 +162,35 @@ func TestReloadKeepsServersDown(t *testing.T) {
 				return nil
 			})
 		})
+	}
+}
+
+// Without HAProxy's socket somebody else reloads it, and leaves the states in a
+// file that is named in ours: haproxy-watcher, in a container of its own.
+func TestStatesOfAnotherReloaderAreLeftAlone(t *testing.T) {
+	st := newStory(t, 1)
+	path := filepath.Join(t.TempDir(), "haproxy-watcher", "server-state") // of another container
+	st.options.DoSocket, st.options.ServerStateFile = false, path
+	st.options.Global, st.options.Defaults = nil, nil
+	out, err := New(st.options, st.services, Deps{Host: "host", Env: os.Environ()}, slog.New(slog.NewTextHandler(&st.log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.out = out
+	t.Cleanup(st.close)
+	st.now = snapshot(&service.Service{Name: "web", Backends: service.NewSet(slices.Values(st.members))})
+	st.settle()
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file is ours: %v", err)
+	}
+	config, err := os.ReadFile(st.options.ConfigFilePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"\tserver-state-file " + path + "\n", "\tload-server-state-from-file global\n"} {
+		if !strings.Contains(string(config), line) {
+			t.Errorf("the file lacks %q:\n%s", line, config)
+		}
 	}
 }
 

@@ -24,7 +24,7 @@ type Options struct {
 	MasterSocket      string         `cfg:"master_socket" doc:"Path of the master socket with supervise; left out, .synapse/haproxy/master.sock beside config_file_path."`
 	StopHAProxyOnExit bool           `cfg:"stop_haproxy_on_exit" default:"false" doc:"With supervise, end HAProxy when synapse is told to end; else it goes on serving and the next synapse takes it over."`
 	HardStopAfter     config.Seconds `cfg:"hard_stop_after" default:"300" doc:"How long an old HAProxy process may finish its connections after a reload, in seconds, in our global section and with supervise; 0 for no limit."`
-	ServerStateFile   string         `cfg:"server_state_file" doc:"File that carries the servers' state over a reload, as server-state-file in global; left out, one of ours when global is left out, too."`
+	ServerStateFile   string         `cfg:"server_state_file" doc:"File that carries the servers' state over a reload, as server-state-file in global; left out, one of ours when global is left out, too. Without do_socket it is for whoever reloads HAProxy to write, such as haproxy-watcher."`
 
 	CheckTimeout  config.Seconds `cfg:"check_timeout" default:"10" doc:"How long check_command may take, in seconds, before it is killed and nothing is written."`
 	ReloadTimeout config.Seconds `cfg:"reload_timeout" default:"30" doc:"How long reload_command may take, in seconds, before it is killed and tried again."`

@@ -104,7 +104,7 @@ func run(ctx context.Context, args, env []string, stdout *os.File, stderr io.Wri
 	w := &watch{settings: s, log: log, master: m, systemd: sdnotify.New(getenv, os.Getpid())}
 	w.follow(filewatch.Options{
 		Source: s.source, Name: s.name, Running: config, Poll: s.poll, Interval: s.interval,
-		Check: filewatch.HAProxyCheck(program, env),
+		Check: filewatch.HAProxyCheck(program, env), States: m.States,
 		Preflight: func(text, running []byte) error {
 			return preflight.Check(text, running, preflight.Self(program))
 		},

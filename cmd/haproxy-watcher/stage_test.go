@@ -237,20 +237,25 @@ func (s *stage) loaded() {
 	})
 }
 
-// pids returns the processes that HAProxy has here: the master and its workers.
-func (s *stage) pids() (master int, workers []int) {
+// ask sends a command to HAProxy's master; empty = it does not answer.
+func (s *stage) ask(cmd string) string {
 	c, err := net.Dial("unix", s.path("run/master/master.sock"))
 	if err != nil {
-		return 0, nil
+		return ""
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
-	_, _ = io.WriteString(c, "show proc\n")
+	_, _ = io.WriteString(c, cmd+"\n")
 	if u, ok := c.(*net.UnixConn); ok {
 		_ = u.CloseWrite()
 	}
 	text, _ := io.ReadAll(c)
-	for line := range strings.Lines(string(text)) {
+	return string(text)
+}
+
+// pids returns the processes that HAProxy has here: the master and its workers.
+func (s *stage) pids() (master int, workers []int) {
+	for line := range strings.Lines(s.ask("show proc")) {
 		f := strings.Fields(line)
 		if len(f) < 2 {
 			continue

@@ -36,6 +36,9 @@ type Options struct {
 	// Reload makes HAProxy load Running, and returns nil when a worker that has
 	// read it serves.
 	Reload func(ctx context.Context) error
+	// States is what the HAProxy that runs answers to "show servers state"; empty
+	// = none runs. Nil = states are not carried over a reload.
+	States func(ctx context.Context) (string, error)
 
 	Poll     time.Duration // how often to look without being told; default 1 s
 	Interval time.Duration // at least between two reloads; default 500 ms, negative = none
@@ -85,7 +88,9 @@ func New(o Options, log *slog.Logger) *Watcher {
 	w := &Watcher{
 		o: o, log: log, source: source{path: o.Source, name: o.Name}, force: make(chan struct{}, 1),
 		judge: judge{interval: max(o.Interval, 0), first: firstRetry, limit: longestRetry},
-		copy:  running{path: o.Running},
+		copy: running{path: o.Running, states: states{
+			ask: o.States, own: filepath.Join(filepath.Dir(o.Running), "server-state"), log: log,
+		}},
 		state: Status{Source: o.Source},
 	}
 	w.publish()

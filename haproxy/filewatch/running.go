@@ -15,8 +15,9 @@ import (
 
 // running is the copy that HAProxy runs with.
 type running struct {
-	path string
-	text []byte // what is in it
+	path   string
+	text   []byte // what is in it
+	states states
 }
 
 // errNoListener says that a file is right, but gives HAProxy nothing to do.
@@ -69,7 +70,7 @@ func (r *running) stage(text []byte) (*atomicfile.Staged, *os.Root, error) {
 // load checks text, puts it in place and lets HAProxy load it. After an error
 // the copy is as it was.
 func (r *running) load(ctx context.Context, text []byte, o Options) error {
-	text, err := r.checked(ctx, text, o)
+	text, err := r.checked(ctx, r.states.offered(text), o)
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func (r *running) load(ctx context.Context, text []byte, o Options) error {
 	if err := r.write(text); err != nil {
 		return err
 	}
-	err = o.Reload(ctx)
+	err = r.states.over(ctx, text, o.Reload)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}

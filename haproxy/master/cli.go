@@ -13,7 +13,8 @@ import (
 
 const (
 	askTime   = 2 * time.Second // for an answer of the master, which does nothing else
-	maxAnswer = 1 << 20         // bytes
+	stateTime = 5 * time.Second // for one of a worker about all of its servers
+	maxAnswer = 64 << 20        // bytes; ten thousand servers have 1.3 MB of states
 )
 
 // ask sends one command to the master socket and returns the answer. limit

@@ -89,6 +89,15 @@ func (m *Master) Reload(ctx context.Context) error {
 	}
 }
 
+// States returns what the worker that takes connections answers to "show servers
+// state"; empty = there is none.
+func (m *Master) States(ctx context.Context) (string, error) {
+	if current, _ := m.Workers(); current == 0 {
+		return "", nil
+	}
+	return ask(ctx, m.o.Socket, "@1 show servers state", stateTime)
+}
+
 // errNoFile says that there is nothing to start HAProxy with.
 var errNoFile = errors.New("the file is not there yet")
 

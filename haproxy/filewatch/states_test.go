@@ -1,0 +1,55 @@
+package filewatch
+
+import (
+	"testing"
+
+	"smartstack/haproxy/serverstate"
+)
+
+func TestWishes(t *testing.T) {
+	const load = "defaults\n\tload-server-state-from-file global\n"
+	for text, want := range map[string]string{
+		"":                                   "",
+		"global\n\tserver-state-file /a/b\n": "", // nobody reads it
+		load:                                 "",
+		load + "global\n\tserver-state-file /a/b # states\n":                                "/a/b",
+		load + "global\n\tserver-state-file b\n":                                            "", // of which directory?
+		load + "global\n\tserver-state-base /a\n\tserver-state-file b\n":                    "/a/b",
+		load + "global\n\tserver-state-file ${DIR}/b\n":                                     "",
+		load + ".if defined(X)\nglobal\n\tserver-state-file /a/b\n.endif\n":                 "",
+		"backend web\n\tload-server-state-from-file none\nglobal\n\tserver-state-file /a\n": "",
+		"backend web\n\tload-server-state-from-file local\nglobal\n\tserver-state-file /a":  "",
+	} {
+		if got := wishesIn([]byte(text)).path(); got != want {
+			t.Errorf("%q: the states are in %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestStatesOfOtherServersAreLeftOut(t *testing.T) {
+	w := wishesIn([]byte(`backend web
+	server a 10.0.0.1:80 check
+	server b [2001:DB8::1]:80
+	server c web.example:80
+	server d "10.0.0.1:80"
+	server e 10.0.0.1
+listen api
+	server a 10.0.0.1:81
+`))
+	for s, want := range map[serverstate.Server]bool{
+		{Backend: "web", Name: "a", Addr: "10.0.0.1", Port: "80"}:    true,
+		{Backend: "web", Name: "a", Addr: "10.0.0.2", Port: "80"}:    false,
+		{Backend: "web", Name: "a", Addr: "10.0.0.1", Port: "81"}:    false,
+		{Backend: "api", Name: "a", Addr: "10.0.0.1", Port: "81"}:    true,
+		{Backend: "web", Name: "b", Addr: "2001:db8::1", Port: "80"}: true,
+		{Backend: "web", Name: "c", Addr: "10.9.9.9", Port: "80"}:    true,
+		{Backend: "web", Name: "c", Addr: "10.9.9.9", Port: "81"}:    false,
+		{Backend: "web", Name: "d", Addr: "10.0.0.1", Port: "80"}:    false,
+		{Backend: "web", Name: "e", Addr: "10.0.0.1", Port: "0"}:     false,
+		{Backend: "web", Name: "x", Addr: "10.0.0.1", Port: "80"}:    false,
+	} {
+		if got := w.knows(s); got != want {
+			t.Errorf("%+v: kept = %v, want %v", s, got, want)
+		}
+	}
+}
