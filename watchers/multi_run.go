@@ -153,9 +153,7 @@ func (r *multiRun) learn(slots []*mailbox.Latest[word], picks *pickSlot) (spoke 
 		if w.spoken > s.heard {
 			s.heard, s.spoken, s.update = w.spoken, true, w.update
 			spoke = true
-			if t := w.update.Noticed; r.noticed.IsZero() || !t.IsZero() && t.Before(r.noticed) {
-				r.noticed = t
-			}
+			r.noticed = service.FirstNoticed(r.noticed, w.update.Noticed)
 		}
 	}
 	if name, ok := picks.Take(); ok {

@@ -44,6 +44,59 @@ func TestEventBeforeItsState(t *testing.T) {
 	})
 }
 
+// An answer tells which event it follows: the first that no read has followed
+// yet, or the last one of those, as long as its state may be on the way.
+func TestAnswerTellsItsEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim := marathonsim.New()
+		dial, stop := pipenet.Serve(sim)
+		defer stop()
+		sim.Set(appOf("/web", "h1"))
+		pool := NewPoolOver(quietPool().log, dial)
+		s := pool.Subscribe(target(t, Access{}, "http://marathon:8080"), Query{App: "/web"}, Pace{Check: time.Hour, Resync: time.Hour, Silent: time.Hour}, false)
+		defer s.Close()
+		now := time.Now()
+		at := func(d time.Duration) time.Time { // synctest's clock stands still in between
+			<-time.After(time.Until(now.Add(d)))
+			return time.Now()
+		}
+		noticed := func() time.Time {
+			t.Helper()
+			synctest.Wait()
+			a, ok := s.Take()
+			if !ok {
+				t.Fatal("nothing was read")
+			}
+			return a.Noticed
+		}
+		at(10 * time.Second)
+		if got := noticed(); !got.IsZero() {
+			t.Errorf("before any event: %v", got)
+		}
+		first := at(20 * time.Second)
+		sim.Changed("/web")
+		if got := noticed(); !got.Equal(first) {
+			t.Errorf("the event came at %v, and its read tells %v", first, got)
+		}
+		second := at(20*time.Second + quiet/2) // too soon for a read
+		sim.Changed("/web")
+		at(20*time.Second + quiet*3/4)
+		sim.Changed("/web")
+		at(20*time.Second + quiet + time.Millisecond)
+		if got := noticed(); !got.Equal(second) {
+			t.Errorf("the first of two events came at %v, and their read tells %v", second, got)
+		}
+		at(25 * time.Second)
+		if got := noticed(); !got.Equal(second) {
+			t.Errorf("the state may come after its event, of %v, and the read for that tells %v", second, got)
+		}
+		at(3 * time.Hour)
+		if got := noticed(); !got.IsZero() {
+			t.Errorf("long after the events: %v", got)
+		}
+	})
+}
+
 // A standby that closes every stream at once is asked with restraint, and apps
 // are read on meanwhile.
 func TestStreamsThatEndAtOnce(t *testing.T) {

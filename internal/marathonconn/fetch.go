@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // Query is one app of a Marathon.
@@ -31,6 +32,9 @@ type Answer struct {
 	Missing bool
 	// Terminated says that an event told before that its owner deleted it.
 	Terminated bool
+
+	// Noticed is when the event came that this read followed; zero = none did.
+	Noticed time.Time
 
 	number uint64 // of the read, in the follower's order
 }

@@ -49,6 +49,9 @@ type app struct {
 	number     uint64    // its number
 	again      time.Time // an event came while flying: read once more, not before this
 	settle     time.Time // read once more then, because of an event
+	noticed    time.Time // the event that the next read follows; zero = none
+	followed   bool      // a read has followed it, but maybe not its state
+	reading    time.Time // the event that the read under way follows
 	failures   int       // in a row
 	since      time.Time // of the first of them
 	named      bool      // the log has said that it fails
@@ -189,6 +192,10 @@ func (f *follower) read(ctx context.Context, a *app, now time.Time) {
 	f.reads++
 	f.flying++
 	a.flying, a.started, a.number = true, now, f.reads
+	a.reading, a.followed = a.noticed, true
+	if !now.Before(a.settle) {
+		a.noticed = time.Time{}
+	}
 	target, dial, c, q := f.target, f.dial, f.client, a.query
 	go func() {
 		r := result{app: a, client: c}
@@ -255,7 +262,7 @@ func (f *follower) succeeded(a *app, answer *Answer, now time.Time) {
 		f.down = false
 	}
 	f.good = now
-	answer.number = a.number
+	answer.number, answer.Noticed = a.number, a.reading
 	if answer.Missing {
 		answer.Terminated = a.terminated
 	} else {

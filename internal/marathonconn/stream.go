@@ -194,6 +194,9 @@ func (f *follower) changed(n news, now time.Time) bool {
 func (a *app) event(now time.Time) {
 	a.soon(now, 0)
 	a.settle = now.Add(settle)
+	if a.noticed.IsZero() || a.followed {
+		a.noticed, a.followed = now, false
+	}
 }
 
 // attached reads everything whose last read began before the stream did.

@@ -32,6 +32,15 @@ type Update struct {
 	Aside []Aside
 }
 
+// FirstNoticed is what to note of two changes that make one update: when the
+// first of them was noticed. Zero is one of which nobody told.
+func FirstNoticed(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
 // Rejection is one registry entry that was left out.
 type Rejection struct {
 	Entry  string // the znode, key or instance, as its registry names it

@@ -94,9 +94,7 @@ func (w *Watcher) hear() (noticed time.Time, heard bool) {
 		if said.Err == nil {
 			e.entries, e.known = said.Value, true
 		}
-		if t := said.Noticed; noticed.IsZero() || !t.IsZero() && t.Before(noticed) {
-			noticed = t
-		}
+		noticed = service.FirstNoticed(noticed, said.Noticed)
 	}
 	return noticed, heard
 }

@@ -69,6 +69,9 @@ func (w *Watcher) Run(ctx context.Context, publish func(service.Update)) error {
 		if answer, ok := sub.Take(); ok {
 			j := w.judge(answer, time.Now())
 			if doubt = j.doubt; j.publish && (said == nil || !same(*said, j.update)) {
+				if said != nil { // else it may be long known to others
+					j.update.Noticed = answer.Noticed
+				}
 				said = &j.update
 				publish(j.update)
 			}
