@@ -6,10 +6,11 @@
 //	caller ask "http://localhost:9000/await?service=web&absent=host3"
 //
 // It answers /count (requests and failures of each service since the last
-// /reset, those under way included: it waits for them), /held (how long the slowest took, and at what Unix time the last one
-// ended that took more than half a second), /seen (which servers have answered in
-// the last second) and /await, which waits until some have answered and others
-// have not any more, and says how long that took.
+// /reset, those under way included: it waits for them), /held (how long the
+// slowest took, and at what Unix time the last one ended that took more than half
+// a second), /seen (which servers have answered in the last second) and /await,
+// which waits until some have answered and others have not any more, and says how
+// long that took.
 package main
 
 import (
