@@ -16,6 +16,7 @@ act_kill_host() {
 	began=$(now) # from here on it has no network
 	quietly docker kill $(c ${parts#host3} app3)
 	took=$(await "absent=host3" 1 2) && say "   nobody is sent there any more after $(since "$began") s" || fail "host 3 is still called after $took s"
+	noticed "$began" 172.28.0.13 1 2
 	until_true 120 sh -c "! docker exec $CLUSTER-synapse1 grep -q 172.28.0.13:8081 /etc/haproxy/haproxy.cfg" &&
 		say "   its registrations are gone after $(since "$began") s (the session's timeout is 6 s)"
 	held "$began" 1 2
