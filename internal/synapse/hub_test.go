@@ -121,10 +121,16 @@ func TestMassRemovalNeedsASecondRead(t *testing.T) {
 		out.none(t)
 
 		w.holds <- update(backends(3)...) // this time it is true
-		w.words <- update(backends(3)...)
+		doubted := update(backends(3)...)
+		doubted.Noticed = time.Now()
+		w.words <- doubted
 		synctest.Wait()
-		if n := out.last(t).Services[0].Backends.Len(); n != 3 {
+		got := out.last(t).Services[0]
+		if n := got.Backends.Len(); n != 3 {
 			t.Errorf("%d backends after a confirmed removal, want 3", n)
+		}
+		if !got.Noticed.Equal(doubted.Noticed) { // the second read follows from the same event
+			t.Errorf("the removal was noticed at %v, and not at %v", got.Noticed, doubted.Noticed)
 		}
 	})
 }

@@ -27,6 +27,7 @@ type tracked struct {
 	deadline time.Time
 	handover time.Time // when next takes over even without a word
 	confirm  uint64    // a mass removal counts from this run of the feed on; 0 = none is waiting
+	doubted  time.Time // when the registry told of that removal; zero = it did not
 	stale    health
 
 	current *service.Service // what snapshots show
@@ -80,14 +81,14 @@ func (t *tracked) take(s said) bool {
 		return false // still a word of the run that is in doubt
 	}
 	if t.confirm == 0 && t.def.Policy.suspicious(t.verdict, next) {
-		t.confirm = t.feed.reread()
+		t.confirm, t.doubted = t.feed.reread(), s.update.Noticed
 		t.log.Warn("most backends vanished at once: reading the source again before believing it",
 			"was", t.verdict.listed.Len(), "would_be", next.listed.Len())
 		return false
 	}
 	if t.confirm != 0 {
 		t.log.Info("the source was read again", "was", t.verdict.listed.Len(), "now", next.listed.Len())
-		t.confirm = 0
+		t.confirm, s.update.Noticed = 0, service.FirstNoticed(t.doubted, s.update.Noticed)
 	}
 	t.tell(s.update, next)
 	t.last, t.spoken, t.settled = s, true, true
