@@ -28,7 +28,7 @@ func (m *memory) offerStates() {
 // clearStates empties the file: a new process has read it, or never will.
 func (m *memory) clearStates() {
 	if m.statesPath() != "" {
-		m.leaveStates(serverstate.None)
+		m.leaveStates([]byte(serverstate.None))
 	}
 }
 
@@ -46,7 +46,7 @@ func (m *memory) carryStates(ctx context.Context) {
 	m.leaveStates(text)
 }
 
-func (m *memory) leaveStates(text string) {
+func (m *memory) leaveStates(text []byte) {
 	m.stated(serverstate.Write(m.statesPath(), text))
 }
 
@@ -63,23 +63,23 @@ func (m *memory) stated(err error) {
 // server-state-file. Servers that we have taken out of rotation are left out:
 // the next process knows them from its file, and would take what it is told
 // here for an operator's doing, which we leave alone.
-func (r *Runtime) States(ctx context.Context) (string, error) {
+func (r *Runtime) States(ctx context.Context) ([]byte, error) {
 	if len(r.procs) == 0 {
-		return serverstate.None, nil
+		return []byte(serverstate.None), nil
 	}
 	p := r.procs[0]
 	replies, err := send(ctx, p.client, socket.Info{}, []string{"show servers state"})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if _, err := socket.ParseServersState(replies[0]); err != nil {
-		return "", fmt.Errorf("%s: %w", p.client.Path(), err)
+		return nil, fmt.Errorf("%s: %w", p.client.Path(), err)
 	}
 	return p.known.withoutOurs(replies[0]), nil
 }
 
 // withoutOurs leaves out the lines of servers that we have taken out.
-func (k *Known) withoutOurs(states string) string {
+func (k *Known) withoutOurs(states string) []byte {
 	return serverstate.Keep(states, func(s serverstate.Server) bool {
 		ref := ServerRef{Backend: s.Backend, Server: s.Name}
 		_, leaving := k.leaving[ref]

@@ -207,7 +207,7 @@ func TestStatesLeaveOutWhatWeTookOut(t *testing.T) {
 	k.leave(ServerRef{"web", "c"}, false, time.Now())
 	k.put(ServerRef{"web", "a"}, inside)
 	want := strings.NewReplacer("3 web 2 b 10.0.0.2 0 1\n", "", "3 web 3 c 10.0.0.3 0 8\n", "").Replace(text)
-	if got := k.withoutOurs(text); got != want {
+	if got := string(k.withoutOurs(text)); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

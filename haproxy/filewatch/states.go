@@ -1,14 +1,16 @@
 package filewatch
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 
 	"smartstack/haproxy/serverstate"
-	"smartstack/haproxy/socket"
 )
 
 // states lets a HAProxy that is reloaded leave the states of its servers to the
@@ -32,31 +34,32 @@ func (s *states) offered(text []byte) []byte {
 // over reloads, with the states of before in the file where the new process
 // with text reads them.
 func (s *states) over(ctx context.Context, text []byte, reload func(context.Context) error) error {
-	w := wishesIn(text)
-	path := w.path()
+	path := wishesIn(text).path()
 	if s.ask == nil || path == "" {
 		return reload(ctx)
 	}
-	s.note(s.leave(ctx, path, w))
+	s.note(s.leave(ctx, path, text))
 	err := reload(ctx)
-	s.note(serverstate.Write(path, serverstate.None))
+	s.note(serverstate.Clear(path))
+	debug.FreeOSMemory() // thousands of servers have megabytes of states
 	return err
 }
 
 // leave writes the states into the file.
-func (s *states) leave(ctx context.Context, path string, w wishes) error {
-	text, err := s.ask(ctx)
-	if err == nil && text == "" { // nothing runs
+func (s *states) leave(ctx context.Context, path string, text []byte) error {
+	now, err := s.ask(ctx)
+	switch {
+	case err == nil && now == "": // nothing runs
 		return serverstate.Offer(path)
-	}
-	if err == nil {
-		_, err = socket.ParseServersState(text)
+	case err == nil && !serverstate.Known(now):
+		err = fmt.Errorf("HAProxy's answer is not understood: %.80q", now)
 	}
 	if err != nil {
-		_ = serverstate.Write(path, serverstate.None) // the first fault is the one to tell
+		_ = serverstate.Clear(path) // the first fault is the one to tell
 		return err
 	}
-	return serverstate.Write(path, serverstate.Keep(text, w.knows))
+	there := serversIn(text)
+	return serverstate.Write(path, serverstate.Keep(now, there.has))
 }
 
 func (s *states) note(err error) {
@@ -71,40 +74,40 @@ type wishes struct {
 	load       bool // a proxy asks for them
 	file, base string
 	hidden     bool // by conditions, variables or quotes
-	servers    map[string]string
 }
 
-func key(backend, server string) string { return backend + "\x00" + server }
+// words returns the words of a line, and whether HAProxy would make the same of
+// them.
+func words(line []byte) (f [][]byte, plain bool) {
+	plain = !bytes.ContainsAny(line, "\"'\\$")
+	if plain {
+		line, _, _ = bytes.Cut(line, []byte("#"))
+	}
+	return bytes.Fields(line), plain
+}
 
 // wishesIn reads a configuration that HAProxy accepts.
 func wishesIn(text []byte) wishes {
-	w := wishes{servers: map[string]string{}}
-	proxy := ""
-	for line := range strings.Lines(string(text)) {
-		plain := !strings.ContainsAny(line, "\"'\\$")
-		if plain {
-			line, _, _ = strings.Cut(line, "#")
-		}
-		f := strings.Fields(line)
-		if len(f) > 0 && strings.HasPrefix(f[0], ".if") {
+	var w wishes
+	for line := range bytes.Lines(text) {
+		line = bytes.TrimLeft(line, " \t")
+		if bytes.HasPrefix(line, []byte(".if")) {
 			return wishes{hidden: true}
 		}
+		if !bytes.HasPrefix(line, []byte("server-state-")) && !bytes.HasPrefix(line, []byte("load-server-state-")) {
+			continue // there are thousands of them
+		}
+		f, plain := words(line)
 		if len(f) < 2 {
 			continue
 		}
-		switch f[0] {
-		case "backend", "listen":
-			proxy = f[1]
+		switch value := string(f[1]); string(f[0]) {
 		case "server-state-file":
-			w.file, w.hidden = f[1], w.hidden || !plain
+			w.file, w.hidden = value, w.hidden || !plain
 		case "server-state-base":
-			w.base, w.hidden = f[1], w.hidden || !plain
+			w.base, w.hidden = value, w.hidden || !plain
 		case "load-server-state-from-file":
-			w.load = w.load || f[1] == "global"
-		case "server":
-			if plain && len(f) > 2 {
-				w.servers[key(proxy, f[1])] = f[2]
-			}
+			w.load = w.load || value == "global"
 		}
 	}
 	return w
@@ -123,10 +126,28 @@ func (w wishes) path() string {
 	return "" // of the directory that HAProxy was started in
 }
 
-// knows reports whether s has the address still that it has in the file: HAProxy
+// addresses are those of a configuration's servers.
+type addresses map[[2]string]string // by backend and name
+
+func serversIn(text []byte) addresses {
+	list, proxy := addresses{}, ""
+	for line := range bytes.Lines(text) {
+		f, plain := words(line)
+		switch {
+		case len(f) < 2:
+		case string(f[0]) == "backend", string(f[0]) == "listen":
+			proxy = string(f[1])
+		case string(f[0]) == "server" && len(f) > 2 && plain:
+			list[[2]string{proxy, string(f[1])}] = string(f[2])
+		}
+	}
+	return list
+}
+
+// has reports whether s has the address still that it has in the file: HAProxy
 // would give the port of before to whoever has its name now.
-func (w wishes) knows(s serverstate.Server) bool {
-	addr := w.servers[key(s.Backend, s.Name)]
+func (a addresses) has(s serverstate.Server) bool {
+	addr := a[[2]string{s.Backend, s.Name}]
 	colon := strings.LastIndexByte(addr, ':')
 	if colon < 0 || addr[colon+1:] != s.Port {
 		return false

@@ -27,7 +27,7 @@ func TestWishes(t *testing.T) {
 }
 
 func TestStatesOfOtherServersAreLeftOut(t *testing.T) {
-	w := wishesIn([]byte(`backend web
+	there := serversIn([]byte(`backend web
 	server a 10.0.0.1:80 check
 	server b [2001:DB8::1]:80
 	server c web.example:80
@@ -48,7 +48,7 @@ listen api
 		{Backend: "web", Name: "e", Addr: "10.0.0.1", Port: "0"}:     false,
 		{Backend: "web", Name: "x", Addr: "10.0.0.1", Port: "80"}:    false,
 	} {
-		if got := w.knows(s); got != want {
+		if got := there.has(s); got != want {
 			t.Errorf("%+v: kept = %v, want %v", s, got, want)
 		}
 	}

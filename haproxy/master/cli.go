@@ -36,11 +36,11 @@ func ask(ctx context.Context, path, cmd string, limit time.Duration) (string, er
 	if u, ok := c.(*net.UnixConn); ok {
 		_ = u.CloseWrite() // HAProxy then ends the connection behind its answer
 	}
-	answer, err := io.ReadAll(io.LimitReader(c, maxAnswer))
-	if err != nil {
+	var answer strings.Builder
+	if _, err := io.Copy(&answer, io.LimitReader(c, maxAnswer)); err != nil {
 		return "", fmt.Errorf("master socket %s: %s: %w", path, cmd, err)
 	}
-	return string(answer), nil
+	return answer.String(), nil
 }
 
 // family is the master's view of its processes.
