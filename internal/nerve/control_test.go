@@ -111,6 +111,9 @@ func TestOrdersSurvive(t *testing.T) {
 			}
 		}
 		before := w.status("web").Order.Out
+		if st := w.status("web"); st.State != Out || !st.Since.Equal(before.Since) {
+			t.Errorf("%s since %v, ordered at %v", st.State, st.Since, before.Since)
+		}
 		_ = w.stop() // app still drains
 		info, err := os.Stat(path)
 		if err != nil || info.Mode().Perm() != 0o600 {

@@ -30,7 +30,7 @@ const (
 type Status struct {
 	Service    string           `json:"name"`
 	State      State            `json:"state"`
-	Since      time.Time        `json:"since"` // of the decision
+	Since      time.Time        `json:"since"` // of the decision: the checks', or an operator's to take it out
 	Reason     string           `json:"reason,omitempty"`
 	Registered bool             `json:"registered"`       // is wanted in the registries
 	Host       string           `json:"host"`             //
@@ -96,6 +96,9 @@ func (u *unit) status(now time.Time) Status {
 	s.State, s.Reason = v.state(u, order, now)
 	if !order.empty() {
 		s.Order = &order
+	}
+	if order.Out != nil {
+		s.Since = order.Out.Since
 	}
 	if v.held != "" {
 		s.Held = &Held{By: string(v.held), Level: v.raw}
