@@ -24,11 +24,12 @@ const module = "smartstack"
 // sideways, so that loops know no plugin and plugins know neither loops nor
 // one another. The longest prefix counts; "/*" stands for one folder more.
 var levels = map[string]int{
-	"internal/awsconn": 0, // knows AWS and nothing of ours: what all who call AWS share
-	"internal/mailbox": 0, // a slot for one value, made of the standard library alone
-	"internal/secret":  0, // what nobody may see; the standard library alone
-	"internal/ranges":  0,
-	"internal/service": 0,
+	"internal/awsconn":  0, // knows AWS and nothing of ours: what all who call AWS share
+	"internal/httpconn": 0, // what the clients of registries over HTTP share; the standard library alone
+	"internal/mailbox":  0, // a slot for one value, made of the standard library alone
+	"internal/secret":   0, // what nobody may see; the standard library alone
+	"internal/ranges":   0,
+	"internal/service":  0,
 
 	"internal/atomicfile":   1,
 	"internal/checkconn":    1,

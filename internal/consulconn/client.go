@@ -2,23 +2,21 @@ package consulconn
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
+
+	"smartstack/internal/httpconn"
 )
 
 // The limits of one request.
 const (
-	dialLimit  = 5 * time.Second
 	slack      = 10 * time.Second // for an answer, beyond the wait that was asked for
 	maxBody    = 64 << 20         // bytes
 	maxMessage = 4 << 10          // bytes of a refusal that are read
@@ -26,57 +24,17 @@ const (
 
 // client speaks HTTP to the agents. It may be used from any goroutine.
 type client struct {
-	target    Target
-	endpoints []string
-	dial      dialer
-	http      atomic.Pointer[http.Client]
-	preferred atomic.Int32 // the agent that answered last; a hint
+	*httpconn.Client
+	target Target
 }
-
-// dialer makes a connection, as net.Dialer does.
-type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 // newClient reads the CA file and makes no connection.
-func newClient(t Target, dial dialer) (*client, error) {
-	c := &client{target: t, endpoints: t.endpoints(), dial: dial}
-	made, err := c.make()
+func newClient(t Target, dial httpconn.Dialer) (*client, error) {
+	c, err := httpconn.New(t.endpoints(), t.access.MaxConnections, dial, t.tlsConfig)
 	if err != nil {
 		return nil, err
 	}
-	c.http.Store(made)
-	return c, nil
-}
-
-func (c *client) make() (*http.Client, error) {
-	conf, err := c.target.tlsConfig()
-	if err != nil {
-		return nil, err
-	}
-	return &http.Client{
-		Transport: &http.Transport{
-			DialContext:         c.dial,
-			TLSClientConfig:     conf,
-			TLSHandshakeTimeout: dialLimit,
-			MaxIdleConnsPerHost: c.target.access.MaxConnections,
-			IdleConnTimeout:     90 * time.Second,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}, nil
-}
-
-func (c *client) close() { c.http.Load().CloseIdleConnections() }
-
-// do sends a request. After a certificate that nobody vouches for, the next one
-// goes by the CA file as it is then: it may have been renewed.
-func (c *client) do(req *http.Request) (*http.Response, error) {
-	now := c.http.Load()
-	res, err := now.Do(req)
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		if made, fault := c.make(); fault == nil && c.http.CompareAndSwap(now, made) {
-			now.CloseIdleConnections()
-		}
-	}
-	return res, err
+	return &client{c, t}, nil
 }
 
 // page is one answer as it came.
@@ -90,29 +48,13 @@ type page struct {
 }
 
 // read asks the agents in turn, the one that answered last first.
-func (c *client) read(ctx context.Context, q Query, index uint64, wait time.Duration, leader bool) (*page, error) {
-	n := len(c.endpoints)
-	first := int(c.preferred.Load())
-	var all error
-	for i := range n {
-		at := (first + i) % n
-		p, err := c.readFrom(ctx, c.endpoints[at], q, index, wait, leader)
-		if err == nil {
-			c.preferred.Store(int32(at))
-			return p, nil
-		}
-		if all == nil {
-			all = err
-		} else {
-			all = fmt.Errorf("%w; %w", all, err)
-		}
-		if ctx.Err() != nil {
-			return nil, all
-		}
+func (c *client) read(ctx context.Context, q Query, index uint64, wait time.Duration, leader bool) (p *page, err error) {
+	err = c.Each(ctx, func(error) bool { return false }, func(endpoint string) error {
+		p, err = c.readFrom(ctx, endpoint, q, index, wait, leader)
 		index = 0 // another agent may be on another server: no waiting before it has answered
-	}
-	c.preferred.Store(int32((first + 1) % n))
-	return nil, all
+		return err
+	})
+	return p, err
 }
 
 func (c *client) readFrom(ctx context.Context, endpoint string, q Query, index uint64, wait time.Duration, leader bool) (*page, error) {
@@ -149,7 +91,7 @@ func (c *client) send(ctx context.Context, address string) (*http.Response, erro
 	if token != "" {
 		req.Header.Set("X-Consul-Token", token)
 	}
-	res, err := c.do(req)
+	res, err := c.Do(req)
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err // the call is named by our caller
 	}

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"time"
+
+	"smartstack/internal/httpconn"
 )
 
 // follower keeps the queries to one Consul open for all their subscriptions.
@@ -41,7 +43,7 @@ type result struct {
 	err    error
 }
 
-func startFollower(t Target, dial dialer, log *slog.Logger) *follower {
+func startFollower(t Target, dial httpconn.Dialer, log *slog.Logger) *follower {
 	ctx, stop := context.WithCancel(context.Background())
 	f := &follower{
 		target: t, open: func() (*client, error) { return newClient(t, dial) }, log: log.With("watcher", "consul", "consul", t.String()), stop: stop,
@@ -78,7 +80,7 @@ func (f *follower) end() {
 		<-f.results
 	}
 	if f.client != nil {
-		f.client.close()
+		f.client.Close()
 	}
 }
 
@@ -220,7 +222,7 @@ func (f *follower) hurry(now time.Time) {
 	for _, w := range f.watches {
 		if w.failures > 1 && !w.flying && f.good.Before(w.since) && !refused(w.fault) {
 			w.failures = 1
-			if soon := now.Add(backoff(1, false, roll())); soon.Before(w.due) {
+			if soon := now.Add(httpconn.Backoff(1, false, httpconn.Roll())); soon.Before(w.due) {
 				w.due = soon
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 
+	"smartstack/internal/httpconn"
 	"smartstack/internal/mailbox"
 )
 
@@ -14,14 +15,14 @@ import (
 // goroutine. Make it with NewPool.
 type Pool struct {
 	log       *slog.Logger
-	dial      dialer
+	dial      httpconn.Dialer
 	mu        sync.Mutex // guards followers, and users of each
 	followers map[Target]*follower
 }
 
 // NewPool makes an empty pool; it does no I/O.
 func NewPool(log *slog.Logger) *Pool {
-	return NewPoolOver(log, (&net.Dialer{Timeout: dialLimit}).DialContext)
+	return NewPoolOver(log, httpconn.Dial)
 }
 
 // NewPoolOver is NewPool with another network, such as a test's.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"smartstack/internal/httpconn"
 )
 
 // watch is one query that is kept open. It belongs to the follower.
@@ -117,7 +119,7 @@ func (w *watch) pause(moved bool, now time.Time) {
 	if moved {
 		longest = hastyMoved
 	}
-	w.due = now.Add(doubled(quiet, w.hasty, longest))
+	w.due = now.Add(httpconn.Doubled(quiet, w.hasty, longest))
 	w.hasty++
 }
 
@@ -136,7 +138,7 @@ func (w *watch) failed(err error, now time.Time) {
 	}
 	w.failures++
 	w.fault, w.index, w.hasty = err, 0, 0
-	w.due = now.Add(backoff(w.failures, refused(err), roll()))
+	w.due = now.Add(httpconn.Backoff(w.failures, refused(err), httpconn.Roll()))
 }
 
 // tell says to one subscription what is known, if it may serve it.

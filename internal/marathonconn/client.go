@@ -2,24 +2,21 @@ package marathonconn
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 
+	"smartstack/internal/httpconn"
 	"smartstack/internal/secret"
 )
 
 // The limits of one request.
 const (
-	dialLimit    = 5 * time.Second
 	requestLimit = 10 * time.Second // a whole answer; the stream: its header
 	maxBody      = 64 << 20         // bytes
 	maxHops      = 4                // redirects
@@ -27,57 +24,17 @@ const (
 
 // client speaks HTTP to one Marathon. It may be used from any goroutine.
 type client struct {
-	target    Target
-	endpoints []string
-	dial      dialer
-	http      atomic.Pointer[http.Client]
-	preferred atomic.Int32 // the endpoint that answered last; a hint
+	*httpconn.Client
+	target Target
 }
-
-// dialer makes a connection, as net.Dialer does.
-type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 // newClient reads the CA file and makes no connection.
-func newClient(t Target, dial dialer) (*client, error) {
-	c := &client{target: t, endpoints: t.list(), dial: dial}
-	made, err := c.make()
+func newClient(t Target, dial httpconn.Dialer) (*client, error) {
+	c, err := httpconn.New(t.list(), maxFlying, dial, secret.TLSFiles{CA: t.caFile}.Config)
 	if err != nil {
 		return nil, err
 	}
-	c.http.Store(made)
-	return c, nil
-}
-
-func (c *client) make() (*http.Client, error) {
-	conf, err := secret.TLSFiles{CA: c.target.caFile}.Config()
-	if err != nil {
-		return nil, err
-	}
-	return &http.Client{
-		Transport: &http.Transport{
-			DialContext:         c.dial,
-			TLSClientConfig:     conf,
-			TLSHandshakeTimeout: dialLimit,
-			MaxIdleConnsPerHost: maxFlying,
-			IdleConnTimeout:     90 * time.Second,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}, nil
-}
-
-func (c *client) close() { c.http.Load().CloseIdleConnections() }
-
-// do sends a request. After a certificate that nobody vouches for, the next one
-// goes by the CA file as it is then: it may have been renewed.
-func (c *client) do(req *http.Request) (*http.Response, error) {
-	now := c.http.Load()
-	res, err := now.Do(req)
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		if made, fault := c.make(); fault == nil && c.http.CompareAndSwap(now, made) {
-			now.CloseIdleConnections()
-		}
-	}
-	return res, err
+	return &client{c, t}, nil
 }
 
 // open sends a GET and returns the answer of status 200 with the wanted media
@@ -137,7 +94,7 @@ func (c *client) send(ctx context.Context, u *url.URL, accept string) (res *http
 			}
 		}
 	}
-	res, err = c.do(req)
+	res, err = c.Do(req)
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err // the call is named by our caller
 	}
@@ -231,30 +188,4 @@ func (c *client) get(ctx context.Context, address string) ([]byte, error) {
 		return nil, &Fault{Call: "GET " + address, Err: fmt.Errorf("reading the answer: %w", err)}
 	}
 	return body, nil
-}
-
-// each tries the endpoints in turn, the one that answered last first, until
-// one gives an answer. What an endpoint knows for certain ends the search.
-func (c *client) each(try func(endpoint string) error) error {
-	n := len(c.endpoints)
-	first := int(c.preferred.Load())
-	var all error
-	for i := range n {
-		at := (first + i) % n
-		err := try(c.endpoints[at])
-		if err == nil || absent(err) {
-			c.preferred.Store(int32(at))
-			return err
-		}
-		if all == nil {
-			all = err
-		} else {
-			all = fmt.Errorf("%w; %w", all, err)
-		}
-		if errors.Is(err, context.Canceled) {
-			return all
-		}
-	}
-	c.preferred.Store(int32((first + 1) % n))
-	return all
 }

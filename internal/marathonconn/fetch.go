@@ -41,7 +41,7 @@ type Answer struct {
 
 // read reads one app, from the first endpoint that answers.
 func (c *client) read(ctx context.Context, q Query) (answer *Answer, err error) {
-	err = c.each(func(endpoint string) error {
+	err = c.Each(ctx, absent, func(endpoint string) error {
 		answer, err = c.readFrom(ctx, endpoint, q)
 		return err
 	})

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"time"
+
+	"smartstack/internal/httpconn"
 )
 
 // maxFlying bounds the reads under way at one time.
@@ -15,7 +17,7 @@ const maxFlying = 8
 // in it belongs to its goroutine, but for users.
 type follower struct {
 	target   Target
-	dial     dialer
+	dial     httpconn.Dialer
 	log      *slog.Logger
 	users    int // the pool's
 	commands chan command
@@ -68,7 +70,7 @@ type result struct {
 	err    error
 }
 
-func startFollower(t Target, dial dialer, log *slog.Logger) *follower {
+func startFollower(t Target, dial httpconn.Dialer, log *slog.Logger) *follower {
 	ctx, stop := context.WithCancel(context.Background())
 	f := &follower{
 		target: t, dial: dial, log: log.With("watcher", "marathon", "marathon", t.String()), stop: stop,
@@ -112,7 +114,7 @@ func (f *follower) end() {
 		<-f.results
 	}
 	if f.client != nil {
-		f.client.close()
+		f.client.Close()
 	}
 }
 
@@ -136,7 +138,7 @@ func (f *follower) obey(c command) {
 	a.subs[c.sub] = struct{}{}
 	a.settlePace()
 	if a.number > 0 && a.failures == 0 { // it may want more than those before
-		a.due = earlier(a.due, a.started.Add(jittered(a.pace.interval(f.live), roll())))
+		a.due = earlier(a.due, a.started.Add(jittered(a.pace.interval(f.live), httpconn.Roll())))
 	}
 	if c.afresh {
 		c.sub.from = f.reads + 1
@@ -221,7 +223,7 @@ func (f *follower) finish(r result, now time.Time) {
 	case f.client == nil:
 		f.client = r.client
 	default: // two were made at the same time
-		r.client.close()
+		r.client.Close()
 	}
 	a := r.app
 	a.flying = false
@@ -244,7 +246,7 @@ func (f *follower) failed(a *app, err error, now time.Time) {
 	}
 	a.failures++
 	a.fault = err
-	a.due = now.Add(backoff(a.failures, refused(err), roll()))
+	a.due = now.Add(httpconn.Backoff(a.failures, refused(err), httpconn.Roll()))
 	if !a.named && !f.down {
 		f.log.Warn("Marathon cannot be read: its services stay as they are while it is tried again", "app", a.query.App, "err", err)
 		a.named = true
@@ -269,7 +271,7 @@ func (f *follower) succeeded(a *app, answer *Answer, now time.Time) {
 		a.terminated = false
 	}
 	a.answer, a.fault, a.failures = answer, nil, 0
-	a.due = now.Add(jittered(a.pace.interval(f.live && !answer.Missing), roll()))
+	a.due = now.Add(jittered(a.pace.interval(f.live && !answer.Missing), httpconn.Roll()))
 	if !a.again.IsZero() {
 		a.soon(a.again, 0)
 	}
@@ -285,7 +287,7 @@ func (f *follower) hurry(now time.Time) {
 	for _, a := range f.apps {
 		if a.failures > 1 && f.good.Before(a.since) && !refused(a.fault) {
 			a.failures = 1
-			a.due = earlier(a.due, now.Add(backoff(1, false, roll())))
+			a.due = earlier(a.due, now.Add(httpconn.Backoff(1, false, httpconn.Roll())))
 		}
 	}
 }

@@ -1,38 +1,15 @@
 package marathonconn
 
-import (
-	"math/rand/v2"
-	"time"
-)
+import "time"
 
 // When things are done.
 const (
-	quiet        = 250 * time.Millisecond // least time between two reads of an app because of events
-	settle       = time.Second            // after an app's last event it is read once more: events may overtake the state
-	spread       = 2 * time.Second        // over which a host reads its apps after the stream was lost
-	firstRetry   = time.Second            // after a failure; doubled
-	longestRetry = 30 * time.Second
-	longestDeny  = time.Minute      // the same while Marathon refuses our credentials
-	steady       = 15 * time.Second // a stream that lived so long was a good one
-	noStream     = 5 * time.Minute  // before asking again a server that has no event stream
+	quiet    = 250 * time.Millisecond // least time between two reads of an app because of events
+	settle   = time.Second            // after an app's last event it is read once more: events may overtake the state
+	spread   = 2 * time.Second        // over which a host reads its apps after the stream was lost
+	steady   = 15 * time.Second       // a stream that lived so long was a good one
+	noStream = 5 * time.Minute        // before asking again a server that has no event stream
 )
-
-// backoff returns the pause after so many failures in a row, half of it drawn
-// so that a fleet spreads out. roll is in [0, 1).
-func backoff(failures int, refused bool, roll float64) time.Duration {
-	longest := longestRetry
-	if refused {
-		longest = longestDeny
-	}
-	pause := firstRetry
-	for range failures - 1 {
-		if pause >= longest {
-			break
-		}
-		pause *= 2
-	}
-	return time.Duration((0.5 + 0.5*roll) * float64(min(pause, longest)))
-}
 
 // jittered returns d ±20 %, so that a fleet does not stay in step.
 func jittered(d time.Duration, roll float64) time.Duration {
@@ -73,5 +50,3 @@ func (p Pace) interval(live bool) time.Duration {
 	}
 	return p.Resync
 }
-
-func roll() float64 { return rand.Float64() }

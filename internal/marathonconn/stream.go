@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"sync/atomic"
 	"time"
+
+	"smartstack/internal/httpconn"
 )
 
 // news is what a stream tells its follower.
@@ -23,14 +25,14 @@ type news struct {
 // stream is the event stream of one Marathon, opened again and again.
 type stream struct {
 	target Target
-	dial   dialer
+	dial   httpconn.Dialer
 	silent atomic.Int64 // time.Duration; the follower's to set
 	news   chan<- news
 	stop   context.CancelFunc
 	done   chan struct{}
 }
 
-func startStream(ctx context.Context, t Target, dial dialer, silent time.Duration, to chan<- news) *stream {
+func startStream(ctx context.Context, t Target, dial httpconn.Dialer, silent time.Duration, to chan<- news) *stream {
 	ctx, stop := context.WithCancel(ctx)
 	s := &stream{target: t, dial: dial, news: to, stop: stop, done: make(chan struct{})}
 	s.silent.Store(int64(silent))
@@ -59,9 +61,9 @@ func (s *stream) run(ctx context.Context) {
 			failures = 0
 		}
 		failures++
-		pause := backoff((failures+len(endpoints)-1)/len(endpoints), refused(err), roll())
+		pause := httpconn.Backoff((failures+len(endpoints)-1)/len(endpoints), refused(err), httpconn.Roll())
 		if code := status(err); code == http.StatusNotFound || code == http.StatusMethodNotAllowed || code == http.StatusNotAcceptable {
-			pause = jittered(noStream, roll())
+			pause = jittered(noStream, httpconn.Roll())
 			if failures < len(endpoints) {
 				pause = 0 // another one may have it
 			}
@@ -93,7 +95,7 @@ func (s *stream) once(parent context.Context, endpoint string) error {
 	if err != nil {
 		return err
 	}
-	defer c.close()
+	defer c.Close()
 	header := time.AfterFunc(requestLimit, func() { cancel(errors.New("no answer in time")) })
 	defer header.Stop()
 	res, err := c.open(ctx, endpoint+"/v2/events?"+url.Values{"event_type": kinds}.Encode()+"&plan-format=light", mediaStream)
@@ -215,7 +217,7 @@ func (f *follower) attached(since, now time.Time) {
 		if failing || !a.started.After(since) {
 			var delay time.Duration
 			if f.met {
-				delay = time.Duration(roll() * float64(spread))
+				delay = time.Duration(httpconn.Roll() * float64(spread))
 			}
 			a.soon(now, delay)
 		}
@@ -227,7 +229,7 @@ func (f *follower) attached(since, now time.Time) {
 func (f *follower) poll(now time.Time) {
 	for _, a := range f.apps {
 		if !a.flying && a.failures == 0 {
-			a.due = earlier(a.due, now.Add(jittered(a.pace.Check, roll())))
+			a.due = earlier(a.due, now.Add(jittered(a.pace.Check, httpconn.Roll())))
 		}
 	}
 }
