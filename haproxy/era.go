@@ -22,8 +22,11 @@ var eraForms = []struct{ old, now string }{
 
 // pointless are directives of that time without which HAProxy does the same by
 // now. It refuses them, so they are left out.
-var pointless = wordSets("grace", "option http-tunnel", "no option http-tunnel", "no option forceclose",
-	"no option http_proxy", "option allredisp", "no option allredisp", "option lb-agent-chk", "no option lb-agent-chk")
+var pointless = map[string]bool{
+	"grace": true, "option http-tunnel": true, "no option http-tunnel": true, "no option forceclose": true,
+	"no option http_proxy": true, "option allredisp": true, "no option allredisp": true,
+	"option lb-agent-chk": true, "no option lb-agent-chk": true,
+}
 
 // replaced are directives of that time for which somebody has to find what
 // stands in their place. HAProxy refuses them, and with them the service: what
@@ -38,14 +41,6 @@ var replaced = map[string]string{
 	"rspadd": "http-response add-header", "rspdel": "http-response del-header", "rspdeny": "http-response deny",
 	"rspidel": "http-response del-header", "rspideny": "http-response deny", "rspirep": "http-response replace-header",
 	"rsprep": "http-response replace-header",
-}
-
-func wordSets(texts ...string) map[string]bool {
-	set := map[string]bool{}
-	for _, text := range texts {
-		set[text] = true
-	}
-	return set
 }
 
 // modernise returns the form of line that HAProxy takes, which is line itself

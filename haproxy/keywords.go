@@ -80,7 +80,7 @@ var both = keywords{
 		},
 		"timeout": {"http-keep-alive", "http-request", "tarpit"},
 	},
-	modern: []string{"errorfiles", "filter", "guid", "http-after-response", "http-error"},
+	modern: []string{"errorfiles", "filter", "guid", "http-after-response", "http-error", "stats show-modules"},
 }
 
 var frontendOnly = keywords{
@@ -94,10 +94,14 @@ var frontendOnly = keywords{
 		"accept-invalid-http-request", "clitcpka", "contstats", "dontlog-normal", "dontlognull",
 		"http-ignore-probes", "http-use-proxy-header", "log-separate-errors", "logasap",
 		"socket-stats", "tcp-smart-accept",
-		"disable-h2-upgrade", "h1-case-adjust-bogus-client", "httpslog", "idle-close-on-response", // modern
+		// modern
+		"accept-unsafe-violations-in-http-request", "disable-h2-upgrade", "h1-case-adjust-bogus-client",
+		"http-drop-request-trailers", "httpslog", "idle-close-on-response",
 	},
 	prefix: map[string][]string{"timeout": {"client", "client-fin", "clitimeout"}},
-	modern: []string{"error-log-format", "tcp-request session"},
+	modern: []string{
+		"clitcpka-cnt", "clitcpka-idle", "clitcpka-intvl", "error-log-format", "quic-initial", "tcp-request session",
+	},
 }
 
 var backendOnly = keywords{
@@ -116,15 +120,17 @@ var backendOnly = keywords{
 		"external-check", "httpchk", "lb-agent-chk", "ldap-check", "log-health-checks", "mysql-check",
 		"pgsql-check", "persist", "prefer-last-server", "redis-check", "redispatch", "smtpchk",
 		"srvtcpka", "ssl-hello-chk", "tcp-check", "tcp-smart-connect", "transparent",
-		"h1-case-adjust-bogus-server", "spop-check", // modern
+		// modern
+		"accept-unsafe-violations-in-http-response", "h1-case-adjust-bogus-server",
+		"http-drop-response-trailers", "spop-check",
 	},
 	prefix: map[string][]string{
 		"timeout": {"check", "connect", "contimeout", "queue", "server", "server-fin", "srvtimeout", "tunnel"},
 	},
 	modern: []string{
-		"dynamic-cookie-key", "hash-balance-factor", "http-check comment", "http-check connect",
+		"dynamic-cookie-key", "hash-balance-factor", "hash-preserve-affinity", "http-check comment", "http-check connect",
 		"http-check send", "http-check set-var", "http-check unset-var", "max-session-srv-conns",
-		"retry-on", "tcp-check comment", "tcp-check set-var", "tcp-check unset-var", "use-fcgi-app",
+		"retry-on", "srvtcpka-cnt", "srvtcpka-idle", "srvtcpka-intvl", "tcp-check comment", "tcp-check set-var", "tcp-check unset-var", "use-fcgi-app",
 	},
 }
 

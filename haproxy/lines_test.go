@@ -1,10 +1,15 @@
 package haproxy
 
 import (
+	"os"
+	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"smartstack/test/servers"
 )
 
 func TestKeywords(t *testing.T) {
@@ -24,7 +29,11 @@ func TestKeywords(t *testing.T) {
 		"dynamic-cookie-key k": b, "http-check connect": b, "http-check send meth GET": b,
 		"http-check set-var(check.x) int(1)": b, "http-check comment x": b, "tcp-check comment x": b,
 		"tcp-check set-var(check.x) int(1)": b, "tcp-request session accept": f, "use-fcgi-app x": b,
-		"option http-restrict-req-hdr-names delete": f + b,
+		"option http-restrict-req-hdr-names delete": f + b, "stats show-modules": f + b,
+		"clitcpka-cnt 3": f, "clitcpka-idle 5s": f, "srvtcpka-intvl 5s": b, "quic-initial accept": f,
+		"option http-drop-request-trailers": f, "no option http-drop-response-trailers": b,
+		"option accept-unsafe-violations-in-http-request": f, "option accept-unsafe-violations-in-http-response": b,
+		"hash-preserve-affinity always": b,
 	} {
 		got := ""
 		for _, s := range []section{frontend, backend} {
@@ -36,6 +45,40 @@ func TestKeywords(t *testing.T) {
 			t.Errorf("%q is accepted by %q, want %q", line, got, want)
 		}
 	}
+}
+
+// TestKeywordsOfHAProxy: no directive that the installed HAProxy knows is lost
+// silently. It lists those that were registered, and those are the new ones.
+func TestKeywordsOfHAProxy(t *testing.T) {
+	listed, _ := exec.CommandContext(t.Context(), servers.HAProxyBin(t), "-dKcfg", "-q", "-c", "-f", os.DevNull).CombinedOutput() // for the empty file it fails
+	_, block, found := strings.Cut(string(listed), "\nlisten\n")
+	if !found {
+		t.Logf("this HAProxy is older than 2.6 and does not list its keywords")
+		return
+	}
+	for line := range strings.Lines(block) {
+		if line[0] != '\t' {
+			break
+		}
+		if words := strings.Fields(line); len(words) == 1 && !begins(words[0]) {
+			t.Errorf("%s is in no list", words[0])
+		}
+	}
+}
+
+// begins reports whether a line in one of the lists begins with the word.
+func begins(word string) bool {
+	for _, k := range []keywords{both, frontendOnly, backendOnly} {
+		for _, known := range append(slices.Clone(k.plain), k.modern...) {
+			if first, _, _ := strings.Cut(known, " "); first == word {
+				return true
+			}
+		}
+		if k.prefix[word] != nil {
+			return true
+		}
+	}
+	return false
 }
 
 func TestSift(t *testing.T) {
