@@ -71,6 +71,9 @@ services:
 // TestMisspeltOptionsOfAService: what a service does not know goes to its
 // reporter, whose suggestions must know the service's own keys, too.
 func TestMisspeltOptionsOfAService(t *testing.T) {
+	if _, err := read(t, "instance_id: i\nservices: {web: {host: h, port: 1, reporters: []}}"); err == nil || strings.Contains(err.Error(), "zk_") {
+		t.Errorf("what belongs to no registry that is named is missed: %v", err)
+	}
 	p, err := read(t, "instance_id: i\nservices: {web: {host: h, port: 1, zk_hosts: z, zk_path: /x, chekcs: [], check_intervall: 1, zk_pth: /y}}")
 	if err != nil {
 		t.Fatal(err)

@@ -164,7 +164,9 @@ func (p *planner) look(name string, o *serviceOptions, n *config.Node) {
 		return
 	}
 	log := p.log.With("service", name)
-	p.reporters(o, n, log)
+	if len(o.Reporters) > 0 || n.Get("reporters").IsNull() {
+		p.reporters(o, n, log)
+	}
 	for _, c := range o.Checks {
 		checks.New(c, checks.Parent{Name: name, Host: dryHost, Port: 1}, log, &p.report)
 	}
