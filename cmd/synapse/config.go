@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -215,7 +216,10 @@ func defaultServers(n *config.Node, list []defaultServer, r *config.Report) []se
 			r.Fault(at.Get("labels"), "want an object, got %s", d.Labels)
 		}
 		if err := b.ValidateLocal(); err != nil {
-			r.Fault(at, "%v", err)
+			if strings.HasPrefix(err.Error(), "port ") && at.Get("port").IsNull() {
+				err = errors.New(`"port" is required`)
+			}
+			r.Blame(at, err, false)
 			continue
 		}
 		backends = append(backends, b)
