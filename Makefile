@@ -11,7 +11,10 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 # grpcnotrace keeps html/template out of the binaries. synapse speaks HTTP/2 to
 # nobody but etcd, whose library has its own: docs/decisions/0007.
 comma := ,
-GO_RELEASE = CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -tags grpcnotrace
+# What runs seldom, AWS's client and the readers of YAML and of etcd's log, is
+# compiled without inlining: it takes a tenth of a megabyte less.
+COLD = $(foreach module,github.com/aws go.uber.org gopkg.in,-gcflags '$(module)/...=-l')
+GO_RELEASE = CGO_ENABLED=0 go build -trimpath $(COLD) -ldflags "-s -w -X main.version=$(VERSION)" -tags grpcnotrace
 # $(call release,PROGRAM,OUT) builds a program as it is released.
 release = $(GO_RELEASE)$(if $(filter synapse,$(1)),$(comma)nethttpomithttp2) -o $(2) ./cmd/$(1)
 SIZE_LIMIT_MB   := 20

@@ -68,7 +68,7 @@ func buildRelease() (string, error) {
 		return "", err
 	}
 	for name, tags := range map[string]string{"nerve": "grpcnotrace", "haproxy-watcher": "grpcnotrace", "synapse": "grpcnotrace,nethttpomithttp2"} {
-		cmd := exec.Command("go", "build", "-trimpath", "-tags", tags, "-ldflags", "-s -w", "-o", dir+"/", "smartstack/cmd/"+name)
+		cmd := exec.Command("go", "build", "-trimpath", "-gcflags", "github.com/aws/...=-l", "-gcflags", "go.uber.org/...=-l", "-gcflags", "gopkg.in/...=-l", "-tags", tags, "-ldflags", "-s -w", "-o", dir+"/", "smartstack/cmd/"+name)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return dir, errors.Join(fmt.Errorf("building %s: %w\n%s", name, err, out), os.RemoveAll(dir))
