@@ -109,7 +109,7 @@ func New(n *config.Node, p Parent, log *slog.Logger, r *config.Report) Built {
 			Rest *config.Node `cfg:",rest"`
 		}
 		n.Decode(&c, r)
-		if name != "" {
+		if !n.Get("type").IsNull() { // else its absence is in r
 			r.Fault(n.Get("type"), "%q is no check; want one of %s%s", name, strings.Join(Types(), ", "), config.DidYouMean(name, Types()))
 		}
 		return Built{}

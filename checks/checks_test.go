@@ -66,6 +66,7 @@ func TestNew(t *testing.T) {
 func TestFaults(t *testing.T) {
 	for _, tc := range []struct{ text, want string }{
 		{`{}`, "\"type\" is required"},
+		{`{"type":""}`, `type: "" is no check; want one of all, `},
 		{`{"type":"http2"}`, `"http2" is no check; want one of all, any, base, `},
 		{`{"type":"http"}`, `"uri" is required`},
 		{`{"type":"tcp","rise":0}`, "rise: want at least 1, got 0"},

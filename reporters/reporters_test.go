@@ -59,6 +59,7 @@ func TestNew(t *testing.T) {
 
 func TestFaults(t *testing.T) {
 	for _, tc := range []struct{ kind, text, want string }{
+		{"file", `{"path": ""}`, `r.json:1:10: path: is empty; want a directory`},
 		{"pigeon", `{"type": "pigeon"}`, `r.json:1:10: type: unknown type of reporter "pigeon", want one of console, etcd, file, zookeeper`},
 		{"file", `{}`, `"path" is required`},
 		{"file", `{"path": "x", "refresh_interval": 0}`, "refresh_interval"},

@@ -121,7 +121,8 @@ func newResolver(n *config.Node, o ResolverOptions, m *multi, d Deps, r *config.
 	case "base":
 		r.Warn(n.Get("method"), "base never finds a backend; it is meant to be replaced")
 		return nothing{}
-	case "":
+	}
+	if n.Get("method").IsNull() {
 		return nil // its absence is in r
 	}
 	r.Fault(n.Get("method"), "unknown resolver %q, want one of %s%s", o.Method, strings.Join(resolvers, ", "), config.DidYouMean(o.Method, resolvers))

@@ -380,6 +380,8 @@ func TestMultiFaults(t *testing.T) {
 		`{"method": "multi", ` + two + `, "resolver": {"method": "s3_toggle", "s3_url": "s3://b", "s3_polling_interval_seconds": 1}}`:                                     "s3://bucket/key",
 		`{"method": "multi", ` + two + `, "resolver": {"method": "s3_toggle", "s3_url": "s3://b/k", "s3_polling_interval_seconds": 1}}`:                                   "named primary",
 		`{"method": "multi", "watchers": {"a": {"method": "zookeper"}}, "resolver": {"method": "union"}}`:                                                                 "watchers.a.method: unknown method",
+		`{"method": "multi", ` + two + `, "resolver": {"method": ""}}`:                                                                                                    `resolver.method: unknown resolver ""`,
+		`{"method": "multi", ` + two + `, "resolver": {"method": "unoin"}}`:                                                                                               `did you mean "union"?`,
 		`{"method": "multi", "watchers": {"a": "zookeeper"}, "resolver": {"method": "union"}}`:                                                                            "watchers.a",
 		`{"method": "multi", "watchers": {"a": {"method": "base", "label_filters": [{"label": "l", "value": "v", "condition": "is"}]}}, "resolver": {"method": "union"}}`: "equals or not-equals",
 	} {

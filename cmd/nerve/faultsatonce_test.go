@@ -56,7 +56,7 @@ services:
 		}
 	}
 	for _, line := range lines {
-		if !strings.HasPrefix(line[strings.LastIndexByte(line[:strings.Index(line, ": ")], '/')+1:], "n.yaml:") {
+		if place, _, _ := strings.Cut(line, ": "); !strings.Contains(place, "/n.yaml:") {
 			t.Errorf("a fault without a place: %s", line)
 		}
 	}

@@ -115,6 +115,7 @@ func TestEveryServiceOption(t *testing.T) {
 func TestFaultsNameThePlaceAndTheWish(t *testing.T) {
 	cases := []struct{ name, text, want string }{
 		{"no output", `{"services": {}}`, "s.json:1:1: no output: want a section haproxy, file_output or both"},
+		{"an empty directory", `{"services": {}, "file_output": {"output_directory": ""}}`, "s.json:1:54: file_output.output_directory: is empty; want a directory"},
 		{"unknown method", `{"services": {"a": {"discovery": {"method": "zokeeper"}}}, ` + output + `}`, `services.a.discovery.method: unknown method "zokeeper", want one of base, `},
 		{"no discovery", `{"services": {"a": {}}, ` + output + `}`, "services.a"},
 		{"bad override", `{"services": {"a": {"discovery": {"method": "base"}, "backend_port_override": "x"}}, ` + output + `}`, `services.a.backend_port_override: want a port from 1 to 65535, got "x"`},

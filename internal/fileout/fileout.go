@@ -19,12 +19,20 @@ import (
 	"time"
 
 	"smartstack/internal/atomicfile"
+	"smartstack/internal/config"
 	"smartstack/internal/service"
 )
 
 // Options is the top-level section file_output.
 type Options struct {
 	OutputDirectory string `cfg:"output_directory,required" doc:"Directory that gets one JSON file per service; it is made when it is not there. Every other *.json in it is removed when the services change."`
+}
+
+// ValidateEach is called by the decoder.
+func (o *Options) ValidateEach(n *config.Node, r *config.Report) {
+	if o.OutputDirectory == "" {
+		r.Fault(n.Get("output_directory"), "is empty; want a directory")
+	}
 }
 
 // ServiceOptions is the section file_output of a service.

@@ -51,6 +51,9 @@ type Reporter struct {
 
 // New returns a reporter; it touches no file yet.
 func New(o Options, log *slog.Logger) (*Reporter, error) {
+	if o.Path == "" {
+		return nil, errors.New("path: is empty; want a directory")
+	}
 	if o.Refresh <= 0 {
 		return nil, errors.New("refresh_interval: want more than 0 seconds")
 	}

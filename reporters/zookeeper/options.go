@@ -35,14 +35,14 @@ func New(o Options, pool *zkconn.Pool, log *slog.Logger) (*Reporter, error) {
 		Hosts: o.Hosts, Chroot: o.Chroot, Access: o.Access,
 		SessionTimeout: cmp.Or(o.SessionTimeout.Duration(), defaultTimeout),
 	}}
-	hosts, path := r.ensemble.Check(), error(nil)
+	hosts := r.ensemble.Check()
 	if hosts != nil {
 		hosts = fmt.Errorf("zk_hosts: %w", hosts)
 	}
+	var path, acl, mode error
 	if r.path, path = zkconn.CleanPath(o.Path); path != nil {
 		path = fmt.Errorf("zk_path: %w", path)
 	}
-	var acl, mode error
 	r.acl, acl = zkconn.ParseACL(o.ACL)
 	r.mode, mode = modeOf(o.NodeType)
 	if err := errors.Join(hosts, path, acl, mode); err != nil {

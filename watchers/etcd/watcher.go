@@ -2,8 +2,10 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"smartstack/internal/etcdconn"
@@ -44,6 +46,9 @@ func New(o Options, pool *etcdconn.Pool, log *slog.Logger) (*Watcher, error) {
 	target, err := etcdconn.NewTarget(o.Hosts, etcdconn.DefaultPort, o.Access)
 	if err != nil {
 		return nil, fmt.Errorf("hosts: %w", err)
+	}
+	if strings.TrimSpace(o.Path) == "" {
+		return nil, errors.New("path: is empty; for all of the cluster say /")
 	}
 	decode, err := o.Decode.Decoder()
 	if err != nil {
