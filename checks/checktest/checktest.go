@@ -91,6 +91,20 @@ func look(t *testing.T, c service.Check, limit time.Duration) error {
 	}
 }
 
+// WantEnd checks once, with plenty of time, and wants a reason with these words;
+// empty = healthy.
+func WantEnd(t *testing.T, c service.Check, want string) error {
+	t.Helper()
+	err := look(t, c, plenty)
+	if want == "" && err != nil {
+		t.Errorf("not healthy: %v", err)
+	}
+	if want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+		t.Errorf("got %v, want %q in it", err, want)
+	}
+	return err
+}
+
 func wantReason(t *testing.T, err error, words ...string) {
 	t.Helper()
 	if err == nil {

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"smartstack/internal/checkconn"
 )
 
 // PKI is a small authority with a certificate for a server on 127.0.0.1 and
@@ -25,6 +27,17 @@ type PKI struct {
 
 // Pair names the PEM files of a certificate and its key.
 type Pair struct{ Cert, Key string }
+
+// Trust is TLS to a server that the authority vouches for, Full the same with the
+// client's own certificate.
+func (p PKI) Trust() checkconn.TLS { return checkconn.TLS{On: true, Verify: true, CAFile: p.CA} }
+
+// Full is described with Trust.
+func (p PKI) Full() checkconn.TLS {
+	tls := p.Trust()
+	tls.CertFile, tls.KeyFile = p.Client.Cert, p.Client.Key
+	return tls
+}
 
 // Load reads the pair.
 func (p Pair) Load(t *testing.T) tls.Certificate {

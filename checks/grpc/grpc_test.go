@@ -24,7 +24,6 @@ import (
 	"smartstack/internal/checkconn"
 	"smartstack/internal/config"
 	"smartstack/internal/service"
-	"smartstack/test/servers"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -69,31 +68,18 @@ func TestContract(t *testing.T) {
 	})
 }
 
-func wantEnd(t *testing.T, c *Check, want string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), servers.Deadline)
-	defer cancel()
-	err := c.Check(ctx)
-	if want == "" && err != nil {
-		t.Errorf("not healthy: %v", err)
-	}
-	if want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
-		t.Errorf("got %v, want %q in it", err, want)
-	}
-}
-
 func TestStatus(t *testing.T) {
 	h := health.NewServer()
 	h.SetServingStatus("shop.Basket", grpc_health_v1.HealthCheckResponse_SERVING)
 	h.SetServingStatus("shop.Till", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
 	target := checktest.Target(serve(t, "tcp", "127.0.0.1:0", h))
-	wantEnd(t, build(t, Options{Target: target}), "")
-	wantEnd(t, build(t, Options{Target: target, Service: "shop.Basket"}), "")
-	wantEnd(t, build(t, Options{Target: target, Service: "shop.Till"}), `"shop.Till" says NOT_SERVING`)
-	wantEnd(t, build(t, Options{Target: target, Service: "none"}), `does not know the service "none"`)
+	checktest.WantEnd(t, build(t, Options{Target: target}), "")
+	checktest.WantEnd(t, build(t, Options{Target: target, Service: "shop.Basket"}), "")
+	checktest.WantEnd(t, build(t, Options{Target: target, Service: "shop.Till"}), `"shop.Till" says NOT_SERVING`)
+	checktest.WantEnd(t, build(t, Options{Target: target, Service: "none"}), `does not know the service "none"`)
 	h.Shutdown()
-	wantEnd(t, build(t, Options{Target: target}), "NOT_SERVING")
-	wantEnd(t, build(t, Options{Target: checktest.Target(serve(t, "tcp", "127.0.0.1:0", nil))}), "does not offer grpc.health.v1")
+	checktest.WantEnd(t, build(t, Options{Target: target}), "NOT_SERVING")
+	checktest.WantEnd(t, build(t, Options{Target: checktest.Target(serve(t, "tcp", "127.0.0.1:0", nil))}), "does not offer grpc.health.v1")
 }
 
 func TestMetadata(t *testing.T) {
@@ -105,19 +91,19 @@ func TestMetadata(t *testing.T) {
 		return handler(ctx, req)
 	})
 	target := checktest.Target(serve(t, "tcp", "127.0.0.1:0", health.NewServer(), guard))
-	wantEnd(t, build(t, Options{Target: target}), `Unauthenticated: "who are you?"`)
-	wantEnd(t, build(t, Options{Target: target, Metadata: config.Map[string]{{Key: "Authorization", Value: "Bearer x"}}}), "")
+	checktest.WantEnd(t, build(t, Options{Target: target}), `Unauthenticated: "who are you?"`)
+	checktest.WantEnd(t, build(t, Options{Target: target, Metadata: config.Map[string]{{Key: "Authorization", Value: "Bearer x"}}}), "")
 
 	file := filepath.Join(t.TempDir(), "headers")
 	if err := os.WriteFile(file, []byte("Authorization: Bearer y\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c := build(t, Options{Target: target, File: file})
-	wantEnd(t, c, "Unauthenticated")
+	checktest.WantEnd(t, c, "Unauthenticated")
 	if err := os.WriteFile(file, []byte("x-more: 1\nAuthorization: Bearer x\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	wantEnd(t, c, "")
+	checktest.WantEnd(t, c, "")
 }
 
 func TestTLS(t *testing.T) {
@@ -132,14 +118,14 @@ func TestTLS(t *testing.T) {
 		Certificates: []tls.Certificate{pki.Server.Load(t)}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert,
 	})
 	target := checktest.Target(serve(t, "tcp", "127.0.0.1:0", health.NewServer(), grpc.Creds(creds)))
-	full := checkconn.TLS{On: true, Verify: true, CAFile: pki.CA, CertFile: pki.Client.Cert, KeyFile: pki.Client.Key}
-	wantEnd(t, build(t, Options{Target: target, TLS: full}), "")
+	full := pki.Full()
+	checktest.WantEnd(t, build(t, Options{Target: target, TLS: full}), "")
 	full.ServerName = "example.org"
-	wantEnd(t, build(t, Options{Target: target, TLS: full}), "example.org")
-	wantEnd(t, build(t, Options{Target: target, TLS: checkconn.TLS{On: true}}), "the server answers Unavailable")
-	wantEnd(t, build(t, Options{Target: target}), "the server answers Unavailable")
+	checktest.WantEnd(t, build(t, Options{Target: target, TLS: full}), "example.org")
+	checktest.WantEnd(t, build(t, Options{Target: target, TLS: checkconn.TLS{On: true}}), "the server answers Unavailable")
+	checktest.WantEnd(t, build(t, Options{Target: target}), "the server answers Unavailable")
 	plain := checktest.Target(serve(t, "tcp", "127.0.0.1:0", health.NewServer()))
-	wantEnd(t, build(t, Options{Target: plain, TLS: checkconn.TLS{On: true}}), "TLS handshake")
+	checktest.WantEnd(t, build(t, Options{Target: plain, TLS: checkconn.TLS{On: true}}), "TLS handshake")
 }
 
 func TestNewRefuses(t *testing.T) {

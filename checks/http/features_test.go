@@ -1,7 +1,6 @@
 package http
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -19,7 +18,6 @@ import (
 	"smartstack/internal/checkconn"
 	"smartstack/internal/config"
 	"smartstack/internal/service"
-	"smartstack/test/servers"
 )
 
 // serve starts a server that may speak HTTP/2, with TLS when tls is given.
@@ -82,20 +80,6 @@ func TestContract(t *testing.T) {
 	}
 }
 
-func wantEnd(t *testing.T, o Options, want string) error {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), servers.Deadline)
-	defer cancel()
-	err := build(t, o).Check(ctx)
-	if want == "" && err != nil {
-		t.Errorf("not healthy: %v", err)
-	}
-	if want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
-		t.Errorf("got %v, want %q in it", err, want)
-	}
-	return err
-}
-
 func TestProtocols(t *testing.T) {
 	pki := checktest.NewPKI(t)
 	pem, err := os.ReadFile(pki.CA)
@@ -112,27 +96,27 @@ func TestProtocols(t *testing.T) {
 
 	o := options(addr)
 	o.URI, o.Expect = "/a%20b?c=d", "HTTP/1.1 "+addr+" /a%20b?c=d"
-	wantEnd(t, o, "")
+	checktest.WantEnd(t, build(t, o), "")
 	o.HTTP2, o.Expect = true, "HTTP/2.0 "+addr+" /a%20b?c=d"
-	wantEnd(t, o, "")
+	checktest.WantEnd(t, build(t, o), "")
 	o.Headers = config.Map[string]{{Key: "host", Value: "shop"}}
 	o.Expect = "HTTP/2.0 shop"
-	wantEnd(t, o, "")
+	checktest.WantEnd(t, build(t, o), "")
 
 	o = options(secured)
 	o.SSL, o.Verify, o.CAFile, o.CertFile, o.KeyFile = true, true, pki.CA, pki.Client.Cert, pki.Client.Key
 	o.Expect = "HTTP/1.1"
-	wantEnd(t, o, "")
+	checktest.WantEnd(t, build(t, o), "")
 	o.HTTP2, o.Expect = true, "HTTP/2.0"
-	wantEnd(t, o, "")
+	checktest.WantEnd(t, build(t, o), "")
 	o.CertFile, o.KeyFile = "", ""
-	wantEnd(t, o, "reading the answer")
+	checktest.WantEnd(t, build(t, o), "reading the answer")
 	o.ServerName = "example.org"
-	wantEnd(t, o, "example.org")
+	checktest.WantEnd(t, build(t, o), "example.org")
 
 	o = options(old) // asked for HTTP/2, it chooses the older one
 	o.SSL, o.HTTP2, o.Expect = true, true, "HTTP/1.1"
-	wantEnd(t, o, "")
+	checktest.WantEnd(t, build(t, o), "")
 }
 
 func TestCodes(t *testing.T) {
@@ -158,7 +142,7 @@ func TestCodes(t *testing.T) {
 		for _, two := range []bool{false, true} {
 			o := options(addr)
 			o.URI, o.Codes, o.Degraded, o.HTTP2 = tc.uri, tc.codes, tc.degraded, two
-			_, degraded := service.AsDegraded(wantEnd(t, o, tc.want))
+			_, degraded := service.AsDegraded(checktest.WantEnd(t, build(t, o), tc.want))
 			if degraded != (tc.degraded != nil) {
 				t.Errorf("%+v: degraded is %v", tc, degraded)
 			}
@@ -184,7 +168,7 @@ func TestBodies(t *testing.T) {
 		} {
 			o := options(addr)
 			o.Expect, o.Pattern, o.MaxResponse, o.HTTP2 = tc.expect, tc.pattern, tc.most, two
-			wantEnd(t, o, tc.want)
+			checktest.WantEnd(t, build(t, o), tc.want)
 		}
 	}
 }
@@ -240,7 +224,7 @@ func TestRedirects(t *testing.T) {
 					continue // the other one would be asked in HTTP/2 as well, which it speaks
 				}
 				o.Headers = config.Map[string]{{Key: "x-secret", Value: "x"}}
-				wantEnd(t, o, tc.want)
+				checktest.WantEnd(t, build(t, o), tc.want)
 			}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"smartstack/checks/checktest"
 	"smartstack/internal/config"
 )
 
@@ -53,7 +54,7 @@ func TestHeadersFile(t *testing.T) {
 	if err := os.Chmod(file, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	wantEnd(t, o, "headers_file: everybody on this host may read")
+	checktest.WantEnd(t, build(t, o), "headers_file: everybody on this host may read")
 }
 
 func TestFaultsShowNoHeader(t *testing.T) {

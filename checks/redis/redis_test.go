@@ -2,7 +2,6 @@ package redis
 
 import (
 	"bufio"
-	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -41,17 +40,6 @@ func TestContract(t *testing.T) {
 	})
 }
 
-// wantEnd checks for a reason; empty = healthy.
-func wantEnd(t *testing.T, err error, want string) {
-	t.Helper()
-	if want == "" && err != nil {
-		t.Errorf("not healthy: %v", err)
-	}
-	if want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
-		t.Errorf("got %v, want %q in it", err, want)
-	}
-}
-
 func TestPassword(t *testing.T) {
 	acl := filepath.Join(t.TempDir(), "users.acl")
 	file := filepath.Join(t.TempDir(), "password")
@@ -72,9 +60,7 @@ func TestPassword(t *testing.T) {
 		{"blind", "other", "", "NOPERM"},
 	} {
 		o := Options{Target: checktest.Target(server.Addr), Username: tc.user, Password: checkconn.Password{Text: secret.Text(tc.password), File: tc.file}}
-		ctx, cancel := context.WithTimeout(t.Context(), servers.Deadline)
-		wantEnd(t, build(t, o).Check(ctx), tc.want)
-		cancel()
+		checktest.WantEnd(t, build(t, o), tc.want)
 	}
 }
 
@@ -94,15 +80,15 @@ func TestTLS(t *testing.T) {
 		tls  checkconn.TLS
 		want string
 	}{
-		{"trusted, with our certificate", checkconn.TLS{On: true, Verify: true, CAFile: pki.CA, CertFile: pki.Client.Cert, KeyFile: pki.Client.Key}, ""},
-		{"without our certificate", checkconn.TLS{On: true, Verify: true, CAFile: pki.CA}, "PING"},
+		{"trusted, with our certificate", pki.Full(), ""},
+		{"without our certificate", pki.Trust(), "PING"},
 		{"not trusted", checkconn.TLS{On: true, Verify: true, CertFile: pki.Client.Cert, KeyFile: pki.Client.Key}, "certificate"},
 		{"not verified", checkconn.TLS{On: true, CertFile: pki.Client.Cert, KeyFile: pki.Client.Key}, ""},
 		{"another name", checkconn.TLS{On: true, Verify: true, CAFile: pki.CA, CertFile: pki.Client.Cert, KeyFile: pki.Client.Key, ServerName: "example.org"}, "example.org"},
 		{"plain", checkconn.TLS{}, "reading the answer to PING"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			wantEnd(t, build(t, Options{Target: target, TLS: tc.tls}).Check(t.Context()), tc.want)
+			checktest.WantEnd(t, build(t, Options{Target: target, TLS: tc.tls}), tc.want)
 		})
 	}
 }
