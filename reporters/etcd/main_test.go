@@ -63,7 +63,9 @@ func (a admin) clear() {
 }
 
 // held returns the registrations below path, by key.
-func (a admin) held() map[string]string {
+func (a admin) held() map[string]string { return a.below(path) }
+
+func (a admin) below(path string) map[string]string {
 	a.t.Helper()
 	resp := do(a, func(ctx context.Context) (*clientv3.GetResponse, error) {
 		return a.c.Get(ctx, path+"/", clientv3.WithPrefix())
