@@ -25,7 +25,7 @@ type states struct {
 // offered returns text such that HAProxy finds the states that it asks for.
 func (s *states) offered(text []byte) []byte {
 	w := wishesIn(text)
-	if s.ask == nil || !w.load || w.hidden || w.file != "" {
+	if _, plain := words([]byte(s.own)); s.ask == nil || !w.load || w.hidden || w.file != "" || !plain || strings.ContainsAny(s.own, " \t#") {
 		return text
 	}
 	return append(append([]byte{}, text...), "\nglobal\n\tserver-state-file "+s.own+"\n"...)
@@ -38,7 +38,11 @@ func (s *states) over(ctx context.Context, text []byte, reload func(context.Cont
 	if s.ask == nil || path == "" {
 		return reload(ctx)
 	}
-	s.note(s.leave(ctx, path, text))
+	fault := s.leave(ctx, path, text)
+	if fault == nil {
+		s.said = "" // what comes next is news
+	}
+	s.note(fault)
 	err := reload(ctx)
 	s.note(serverstate.Clear(path))
 	debug.FreeOSMemory() // thousands of servers have megabytes of states

@@ -1,6 +1,11 @@
 package filewatch
 
 import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"smartstack/haproxy/serverstate"
@@ -23,6 +28,47 @@ func TestWishes(t *testing.T) {
 		if got := wishesIn([]byte(text)).path(); got != want {
 			t.Errorf("%q: the states are in %q, want %q", text, got, want)
 		}
+	}
+}
+
+// A path that HAProxy would not read as one word is not offered.
+func TestOffered(t *testing.T) {
+	ask := func(context.Context) (string, error) { return "", nil }
+	const text = "defaults\n\tload-server-state-from-file global\n"
+	for own, want := range map[string]string{
+		"/run/x/server-state": text + "\nglobal\n\tserver-state-file /run/x/server-state\n",
+		"/run/a b":            text, "/run/$b": text, "/run/#b": text, "/run/'b": text,
+	} {
+		s := states{ask: ask, own: own}
+		if got := string(s.offered([]byte(text))); got != want {
+			t.Errorf("%s: %q", own, got)
+		}
+	}
+	if got := string((&states{own: "/s"}).offered([]byte(text))); got != text {
+		t.Errorf("nobody asks HAProxy: %q", got)
+	}
+}
+
+// A HAProxy that does not answer is reloaded all the same, and that is said once.
+func TestStatesThatCannotBeHad(t *testing.T) {
+	var log journal
+	path := filepath.Join(t.TempDir(), "states")
+	s := states{log: slog.New(slog.NewTextHandler(&log, nil)), ask: func(context.Context) (string, error) { return "what?", nil }}
+	text := []byte("defaults\n\tload-server-state-from-file global\nglobal\n\tserver-state-file " + path + "\n")
+	reloads := 0
+	for range 3 {
+		err := s.over(t.Context(), text, func(context.Context) error {
+			reloads++
+			left, err := os.ReadFile(path)
+			if string(left) != serverstate.None {
+				t.Errorf("HAProxy is left %q, %v", left, err)
+			}
+			return err
+		})
+		check(t, err)
+	}
+	if n := strings.Count(log.String(), "not carried over the reload"); reloads != 3 || n != 1 {
+		t.Errorf("%d reloads, said %d times:\n%s", reloads, n, log.String())
 	}
 }
 
