@@ -53,7 +53,9 @@ func (m *memory) syncOnce(ctx context.Context) (again bool) {
 		if m.downFrom.IsZero() {
 			m.downFrom = now
 		}
-		m.faults.begin("socket", "HAProxy cannot be changed over its socket: the file is written all the same", err, now)
+		if m.met || !m.options.Supervise || now.Sub(m.downFrom) >= socketGrace { // else it is being started
+			m.faults.begin("socket", "HAProxy cannot be changed over its socket: the file is written all the same", err, now)
+		}
 		return false
 	}
 	m.downFrom = time.Time{}

@@ -306,3 +306,28 @@ func TestNoReloadForWhatIsInQuarantine(t *testing.T) {
 		}
 	})
 }
+
+// A HAProxy that synapse itself is about to start has no socket yet, and nobody
+// needs to hear of that unless it lasts.
+func TestTheFirstHAProxyOfOursIsWaitedFor(t *testing.T) {
+	for _, supervise := range []bool{true, false} {
+		b := newBed(t, "web")
+		b.options.Supervise = supervise
+		synctest.Test(t, func(t *testing.T) {
+			b.t = t
+			f := &fakeSocket{err: errors.New("no socket")}
+			b.open()
+			b.out.sync = f.sync
+			apply := b.wanting("1")
+			b.spend(apply, socketGrace-time.Second)
+			if got := len(b.out.Status().Faults); (got == 0) != supervise {
+				t.Errorf("supervise %v: %d faults while it starts", supervise, got)
+			}
+			b.spend(apply, 2*time.Second)
+			if st := b.out.Status(); len(st.Faults) != 1 {
+				t.Errorf("supervise %v: %+v", supervise, st.Faults)
+			}
+			b.close()
+		})
+	}
+}
