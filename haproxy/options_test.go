@@ -52,7 +52,7 @@ func TestOptionsFaults(t *testing.T) {
 		`{"server_order_seed":1.5` + rest: "want a whole number",
 		`{"server_order_seed":340282366920938463463374607431768211455` + rest: "",
 		`{"max_server_id":0` + rest:                                                                               "want a positive number",
-		`{"restart_jitter":-1` + rest:                                                                             "want 0 or more",
+		`{"restart_jitter":-1` + rest:                                                                             "want 0 to 100",
 		`{"supervise":true,"do_writes":false,"do_socket":false}`:                                                  "supervise is on and needs config_file_path",
 		`{"supervise":true,"config_file_path":"/x/h.cfg"}`:                                                        "",
 		`{"supervise":true,"config_file_path":"/x/h.cfg","global":[]}`:                                            "do_socket is on and needs socket_file_path",

@@ -43,12 +43,16 @@ func (o *Options) ValidateEach(n *config.Node, r *config.Report) {
 	if o.DrainCut && o.DrainTime == 0 {
 		r.Warn(n.Get("drain_cut"), "has no effect without drain_time")
 	}
-	if o.RestartJitter < 0 {
-		r.Fault(n.Get("restart_jitter"), "want 0 or more, got %v", o.RestartJitter)
+	if !(o.RestartJitter >= 0 && o.RestartJitter <= maxJitter) {
+		r.Fault(n.Get("restart_jitter"), "want 0 to %d, a part of restart_interval, got %v", maxJitter, o.RestartJitter)
 	}
 }
 
 func isEmptyText(n *config.Node) bool { return n.Kind() == config.String && n.Text() == "" }
+
+// maxJitter is far more than anybody spreads reloads, and little enough for a
+// time.Duration.
+const maxJitter = 100
 
 // seed returns the configured seed; nil when there is none.
 func (o *Options) seed() (*big.Int, error) {

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
 	"strings"
 
@@ -219,12 +218,14 @@ func quote(s string) string {
 
 // containers adds the services that containers offer. What is wrong with one of
 // them is wrong with that one alone.
-func (p *planner) containers(o *containers.Options) {
+func (p *planner) containers(o *containers.Options, n *config.Node) {
 	if o == nil {
 		return
 	}
-	for _, trial := range o.Trials() {
-		p.try(o, trial)
+	if defaults := n.Get("defaults"); n.Kind() == config.Object && (defaults.IsNull() || defaults.Kind() == config.Object) {
+		for _, trial := range o.Trials() {
+			p.try(o, n, trial)
+		}
 	}
 	for _, offer := range p.known.offers {
 		n, err := o.Compose(offer, p.instance)
@@ -244,10 +245,17 @@ func (p *planner) odd(offer containers.Offer, err error, registered bool) {
 }
 
 // try finds what is wrong with the options for containers before there are any.
-func (p *planner) try(o *containers.Options, trial containers.Offer) {
+func (p *planner) try(o *containers.Options, docker *config.Node, trial containers.Offer) {
+	at, besides := docker.Get("defaults"), ""
+	if _, listed := o.Services.Get(trial.Service); listed {
+		at, besides = docker.Get("services").Get(trial.Service), " (with docker.defaults)"
+	}
+	if at.IsNull() {
+		at = docker
+	}
 	n, err := o.Compose(trial, p.instance)
 	if err != nil {
-		p.report.Add(fmt.Errorf("docker: %w", err))
+		p.report.Fault(at, "%v%s", err, besides)
 		return
 	}
 	own := *p
@@ -256,14 +264,18 @@ func (p *planner) try(o *containers.Options, trial containers.Offer) {
 	own.services, own.wants, own.waiting = nil, nil, nil
 	own.service(trial.Key(), n)
 	for _, fault := range own.report.Faults() {
-		what := "docker.defaults"
-		if _, listed := o.Services.Get(trial.Service); listed {
-			what += " with docker.services." + trial.Service
+		key, rest, _ := strings.Cut(fault.Path, ".")
+		switch option := at.Get(key); {
+		case !option.IsNull() && rest == "":
+			p.report.Fault(option, "%s%s", fault.Msg, besides)
+		case fault.Path == "":
+			p.report.Fault(at, "%s%s", fault.Msg, besides)
+		default:
+			p.report.Fault(at, "%s: %s%s", fault.Path, fault.Msg, besides)
 		}
-		p.report.Add(fmt.Errorf("%s: %s: %s", what, fault.Path, fault.Msg))
 	}
 	for _, warning := range own.report.Warnings() {
-		p.report.Warn(nil, "%s", warning)
+		p.report.Warn(at, "%s", warning)
 	}
 	p.wants = append(p.wants, own.wants...)
 }

@@ -85,3 +85,35 @@ func TestMisspeltOptionsOfAService(t *testing.T) {
 		}
 	}
 }
+
+// TestFaultsOfServicesThatWait: a check that is wrong is said before the host is
+// known.
+func TestFaultsOfServicesThatWait(t *testing.T) {
+	_, err := read(t, "instance_id: i\nservices: {a: {host: auto, port: 1, zk_hosts: z, zk_path: /x, checks: [{type: dns}]}}")
+	if err == nil || !strings.Contains(err.Error(), `services.a.checks[0]: "domain" is required`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestFaultsOfContainersHaveAPlace(t *testing.T) {
+	for text, want := range map[string]string{
+		`docker: {defaults: {reporter_type: pigeon}}`: `n.yaml:2:36: docker.defaults.reporter_type: unknown type of reporter "pigeon"`,
+		`docker: {defaults: {zk_hosts: z}}`:           `n.yaml:2:20: docker.defaults: "zk_path" is required`,
+		`docker: {}`:                                  `n.yaml:2:9: docker: "zk_hosts" is required`,
+		`docker: {defaults: {reporter_type: console}, services: {w: {checks: [{type: tpc}]}}}`: `docker.services.w: checks[0].type: "tpc" is no check`,
+		`docker: {defaults: {reporter_type: console}, services: {w: {check_interval: fast}}}`:  `docker.services.w.check_interval: want seconds as a number, got "fast" (with docker.defaults)`,
+		`docker: {defaults: [x]}`: `docker.defaults: want an object, got a list`,
+		`docker: x`:               `n.yaml:2:9: docker: want an object, got "x"`,
+	} {
+		_, err := read(t, "instance_id: i\n"+text)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", text, err, want)
+			continue
+		}
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			if !strings.Contains(line, "/n.yaml:2:") {
+				t.Errorf("%s: no place: %s", text, line)
+			}
+		}
+	}
+}

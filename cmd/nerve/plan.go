@@ -98,7 +98,7 @@ func (in *input) plan(instance string, known knowledge, deps reporters.Deps, log
 	for _, s := range in.services {
 		p.service(s.Key, s.Value)
 	}
-	p.containers(o.Docker)
+	p.containers(o.Docker, root.Get("docker"))
 	p.checkNames(root)
 	if err := o.Control.Check(); err != nil {
 		p.report.Fault(root.Get("control"), "%v", err)
@@ -184,6 +184,10 @@ func (p *planner) build(name string, o *serviceOptions, n *config.Node) {
 	asked := len(p.wants)
 	var ok bool
 	if s.Backend, ok = p.backend(o, n, s.Reporters); !ok {
+		// What is wrong with its checks is wrong now, and not when the host is known.
+		for _, c := range o.Checks {
+			checks.New(c, checks.Parent{Name: name, Host: dryHost, Port: o.Port}, log, &p.report)
+		}
 		p.waiting = append(p.waiting, nerve.Pending{Service: name, Host: o.Host, Port: o.Port, For: p.lacking(p.wants[asked:])})
 		if before, running := p.known.before[name]; running {
 			p.services = append(p.services, before)
