@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -191,7 +192,7 @@ func TestSupervisedHAProxyEndsWithAFile(t *testing.T) {
 	s.awaitServing("web1")
 	s.awaitLog(s.synapse, "reloaded HAProxy")
 
-	bad := append(global, `chroot "/no/such/directory"`)
+	bad := slices.Concat(global, []string{`chroot "/no/such/directory"`})
 	s.writeSupervising("", object{"global": bad})
 	hup(s.synapse)
 	s.awaitLog(s.synapse, "that stays as it was")
