@@ -238,7 +238,7 @@ func (r *Runtime) sync(ctx context.Context, p *process, want Model, loaded func(
 	if err != nil {
 		return err
 	}
-	p.last = slices.Clone(want.Sections)
+	p.last = want.Sections
 	if !tending {
 		return nil
 	}

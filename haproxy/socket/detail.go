@@ -110,11 +110,7 @@ func (r *Details) header(line []byte) error {
 	}
 	r.words = map[string]string{}
 	for _, name := range detailColumns() {
-		at, ok := h[name]
-		if !ok {
-			at = -1
-		}
-		r.columns = append(r.columns, at)
+		r.columns = append(r.columns, slices.Index(h, name))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -121,12 +122,12 @@ func ParseServersState(text string) ([]ServerState, error) {
 	if version != "1" {
 		return nil, fmt.Errorf("show servers state: want format 1, got %.80q", text)
 	}
-	header, rest, _ := strings.Cut(rest, "\n")
-	h := newHeader(strings.Fields(strings.TrimPrefix(header, "#")))
+	first, rest, _ := strings.Cut(rest, "\n")
+	h := header(strings.Fields(strings.TrimPrefix(first, "#")))
 	get := h.columns("be_name", "srv_id", "srv_name", "srv_addr", "srv_op_state", "srv_admin_state",
 		"srv_uweight", "srv_fqdn", "srv_port", "srv_check_state", "srv_f_forced_id", "be_id", "srv_agent_state")
 	if get == nil {
-		return nil, fmt.Errorf("show servers state: a column is missing from %.200q", header)
+		return nil, fmt.Errorf("show servers state: a column is missing from %.200q", first)
 	}
 	servers := make([]ServerState, 0, strings.Count(rest, "\n")+1)
 	var f [64]string
@@ -301,16 +302,9 @@ func values[T string | []byte](line T) iter.Seq[T] {
 	}
 }
 
-// header finds columns by name, because their places differ between versions.
-type header map[string]int
-
-func newHeader(names []string) header {
-	h := make(header, len(names))
-	for i, name := range names {
-		h[name] = i
-	}
-	return h
-}
+// header is the names of columns, because their places differ between versions.
+// It is no map: most replies are of one backend, and shorter than a map is large.
+type header []string
 
 // statHeader reads the first line of the reply to show stat.
 func statHeader(line string) (header, error) {
@@ -318,18 +312,16 @@ func statHeader(line string) (header, error) {
 	if !ok || !strings.HasPrefix(names, "pxname,") {
 		return nil, fmt.Errorf("show stat: %.80q", line)
 	}
-	return newHeader(strings.Split(names, ",")), nil
+	return strings.Split(names, ","), nil
 }
 
 // columns returns the places of the named columns, nil if one is missing.
 func (h header) columns(names ...string) []int {
 	out := make([]int, len(names))
 	for n, name := range names {
-		i, ok := h[name]
-		if !ok {
+		if out[n] = slices.Index(h, name); out[n] < 0 {
 			return nil
 		}
-		out[n] = i
 	}
 	return out
 }

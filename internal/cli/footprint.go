@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -17,6 +18,10 @@ const (
 	startingHeadroom = 25
 	runningHeadroom  = 50
 )
+
+// shrinkings is how often the collector halves the stacks that goroutines needed
+// at the start alone, once at each collection.
+const shrinkings = 2
 
 // SpareMemory keeps the heap small from the first allocation on. GOGC decides
 // when set.
@@ -33,6 +38,9 @@ func headroom(percent int, getenv func(string) (string, bool)) {
 // again. The kernel takes those that are back from its cache. The heap gets the
 // headroom that daily work needs.
 func GiveBack(getenv func(string) (string, bool)) error {
+	for range shrinkings {
+		runtime.GC()
+	}
 	debug.FreeOSMemory()
 	headroom(runningHeadroom, getenv)
 	program, err := os.Readlink("/proc/self/exe")

@@ -25,6 +25,7 @@ type Statsd struct {
 	agent  string // host:port; empty = nothing is sent
 	rates  map[string]float64
 	lines  []byte      // gathered, not sent yet
+	spare  []byte      // memory for the next ones; nil = it is being sent
 	timer  *time.Timer // sends them; nil = it is not set
 	silent time.Time   // until then nobody listens
 	rand   func() float64
@@ -155,24 +156,22 @@ func (s *Statsd) flush() {
 	defer s.sending.Unlock()
 	s.mu.Lock()
 	lines, agent := s.lines, s.agent
-	s.lines = nil
+	s.lines, s.spare = s.spare, nil
 	if s.timer != nil {
 		s.timer.Stop()
 		s.timer = nil
 	}
 	s.mu.Unlock()
-	if len(lines) == 0 || agent == "" {
-		return
+	var err error
+	if len(lines) > 0 && agent != "" {
+		err = s.write(lines, agent)
 	}
-	err := s.write(lines, agent)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
 		s.silent = time.Now().Add(rest)
 	}
-	if s.lines == nil {
-		s.lines = lines[:0] // its memory is good for the next ones
-	}
+	s.spare = lines[:0]
 }
 
 // write sends lines in packets; s.sending is held.
