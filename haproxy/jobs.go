@@ -299,7 +299,7 @@ func (m *memory) reloaded(status ReloadStatus, err error, file *content, refused
 		m.failedReloads++
 		m.out.deps.Count("synapse.haproxy.reload_failed")
 		message := "HAProxy could not be reloaded: it goes on with what it has"
-		if errors.Is(err, master.ErrEnded) {
+		if errors.Is(err, master.ErrEnded) || errors.Is(err, master.ErrNotStarted) {
 			message = "HAProxy has ended when it was to load the file, and is started again"
 		}
 		m.faults.begin("reload", message, err, status.At,
@@ -308,6 +308,7 @@ func (m *memory) reloaded(status ReloadStatus, err error, file *content, refused
 	}
 	m.faults.end("reload", status.At)
 	m.lastReload, m.loaded, m.unknown = status, file, ""
+	m.publisher.safe = nil
 	m.reloads++
 	if refused != "" && refused == m.asked {
 		m.useless++

@@ -52,15 +52,17 @@ func (p *publisher) outsideErr() error {
 	return p.outside.err
 }
 
-// takeBack sees to it that HAProxy does not start with a file that has just
-// ended it, where it is new outside of the services. What a service can ask for
-// is known before HAProxy loads it.
+// takeBack sees to it that HAProxy does not start again with a file with which it
+// has just ended, where that is new outside of the services. What a service can
+// ask for is known before HAProxy loads it.
 func (m *memory) takeBack(err error, file *content, now time.Time) {
-	if !errors.Is(err, master.ErrEnded) || m.loaded == nil || sameLines(m.loaded.preamble, file.preamble) {
+	p := m.publisher
+	died := errors.Is(err, master.ErrEnded) || errors.Is(err, master.ErrNotStarted)
+	if !died || p.safe == nil || sameLines(p.safe, file.preamble) {
 		return
 	}
-	m.publisher.outside = &outsideHold{
-		refused: file.preamble, kept: m.loaded.preamble, final: true,
+	p.outside = &outsideHold{
+		refused: file.preamble, kept: p.safe, final: true,
 		err: fmt.Errorf("HAProxy finds no fault with it and ends with it (mend it; as it is, only a restart of synapse tries it again): %w", err),
 	}
 	m.stale = true

@@ -46,6 +46,7 @@ type publisher struct {
 	accepted map[string]*Section // what each service has in the file
 	preamble []byte              // what it says outside of them; nil = not known
 	shared   []byte
+	safe     []byte       // what that was before HAProxy was to load another one; nil = it has loaded it, or nothing is known
 	outside  *outsideHold // nil = the file has there what is wanted
 	loose    bool         // a check has passed, and no line refers to a server by name
 	holds    map[string]*hold
@@ -314,6 +315,9 @@ func (p *publisher) accept(m Model, was *Model) {
 	}
 	for _, s := range changed {
 		p.accepted[s.Service] = s
+	}
+	if p.safe == nil && !sameLines(p.preamble, m.Preamble) {
+		p.safe = p.preamble
 	}
 	p.preamble, p.shared = m.Preamble, m.SharedFrontend
 }

@@ -28,8 +28,17 @@ const (
 	killGrace = 5 * time.Second
 )
 
-// ErrEnded is the fault of a reload that HAProxy has not survived.
-var ErrEnded = errors.New("HAProxy has ended")
+// ErrEnded is the fault of a reload that HAProxy has not survived, ErrNotStarted
+// that of one which was to start it.
+var (
+	ErrEnded      = errors.New("HAProxy has ended")
+	ErrNotStarted = errors.New("HAProxy cannot be started")
+)
+
+// notStarted is an ErrNotStarted in HAProxy's own words.
+type notStarted struct{ error }
+
+func (notStarted) Is(target error) bool { return target == ErrNotStarted }
 
 // serve looks after a HAProxy that runs. It returns when that has ended, with
 // the reason, or ctx.

@@ -130,7 +130,7 @@ func (r *run) start(ctx context.Context) (*process, error) {
 		case <-ctx.Done(): // what is to become of it is for serve to say
 			return p, nil
 		case <-ended:
-			return nil, r.ended(p, complaints(r.out.since(0)))
+			return nil, notStarted{r.ended(p, complaints(r.out.since(0)))}
 		case <-time.After(lookPause):
 		}
 		if time.Now().After(limit) {
