@@ -133,13 +133,3 @@ var backendOnly = keywords{
 		"retry-on", "srvtcpka-cnt", "srvtcpka-idle", "srvtcpka-intvl", "tcp-check comment", "tcp-check set-var", "tcp-check unset-var", "use-fcgi-app",
 	},
 }
-
-// titles are the words that begin a section wherever a line begins with them.
-// Several start with a keyword above (log-forward with log), so that a line
-// must be held against this list too.
-var titles = map[string]bool{
-	"acme": true, "backend": true, "cache": true, "crt-store": true, "defaults": true,
-	"fcgi-app": true, "frontend": true, "global": true, "http-errors": true, "listen": true,
-	"log-forward": true, "log-profile": true, "mailers": true, "peers": true, "program": true,
-	"resolvers": true, "ring": true, "traces": true, "userlist": true,
-}

@@ -3,6 +3,8 @@ package haproxy
 import (
 	"fmt"
 	"strings"
+
+	"smartstack/haproxy/syntax"
 )
 
 // normalise brings a line into the form that keywords are compared with:
@@ -54,7 +56,7 @@ func firstWordFault(normalised string) string {
 			return "does not begin with a plain keyword"
 		}
 	}
-	if titles[word] {
+	if syntax.BeginsSection(word) {
 		return "would begin another section"
 	}
 	return ""

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
+
+	"smartstack/haproxy/syntax"
 )
 
 // Stanza is one section of an existing configuration file.
@@ -39,7 +41,7 @@ func SplitStanzas(file []byte) []Stanza {
 func titleOf(line []byte) string {
 	text, _, _ := strings.Cut(string(line), "#")
 	words := strings.Fields(text)
-	if len(words) == 0 || !titles[words[0]] {
+	if len(words) == 0 || !syntax.BeginsSection(words[0]) {
 		return ""
 	}
 	return strings.Join(words, " ")

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"smartstack/haproxy/master"
+	"smartstack/haproxy/syntax"
 )
 
 // complete fills in what follows from other options.
@@ -21,7 +22,7 @@ func (o *Options) complete() {
 		}
 	}
 	if o.ServerStateFile == "" && o.Global == nil && o.DoSocket && o.DoWrites {
-		if path := o.beside("server-state"); isWord(path) {
+		if path := o.beside("server-state"); syntax.IsWord(path) {
 			o.ServerStateFile = path
 		}
 	}
@@ -36,9 +37,6 @@ func (o *Options) beside(name string) string {
 	}
 	return filepath.Join(master.Directory(config), name)
 }
-
-// isWord reports whether HAProxy reads a path as one word.
-func isWord(path string) bool { return !strings.ContainsAny(path, " \t\"'\\#$") }
 
 // statsSockets returns the paths of the stats sockets in lines of global.
 func statsSockets(global []string) []string {
@@ -64,7 +62,7 @@ func (o *Options) superviseFaults() []string {
 		if len(path) > master.MaxSocket {
 			list = append(list, fmt.Sprintf("supervise: socket_file_path has %d bytes, and HAProxy takes at most %d: name a shorter one than %s", len(path), master.MaxSocket, path))
 		}
-		if o.Global == nil && !isWord(path) {
+		if o.Global == nil && !syntax.IsWord(path) {
 			list = append(list, fmt.Sprintf("supervise: HAProxy does not take the path %q for its socket: name another with socket_file_path", path))
 		}
 	}

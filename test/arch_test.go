@@ -29,6 +29,7 @@ var levels = map[string]int{
 	"internal/mailbox":  0, // a slot for one value, made of the standard library alone
 	"internal/secret":   0, // what nobody may see; the standard library alone
 	"internal/ranges":   0,
+	"haproxy/syntax":    0,
 	"internal/service":  0,
 
 	"internal/atomicfile":   1,

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"smartstack/haproxy/serverstate"
+	"smartstack/haproxy/syntax"
 )
 
 // states lets a HAProxy that is reloaded leave the states of its servers to the
@@ -25,7 +26,7 @@ type states struct {
 // offered returns text such that HAProxy finds the states that it asks for.
 func (s *states) offered(text []byte) []byte {
 	w := wishesIn(text)
-	if _, plain := words([]byte(s.own)); s.ask == nil || !w.load || w.hidden || w.file != "" || !plain || strings.ContainsAny(s.own, " \t#") {
+	if s.ask == nil || !w.load || w.hidden || w.file != "" || !syntax.IsWord(s.own) {
 		return text
 	}
 	return append(append([]byte{}, text...), "\nglobal\n\tserver-state-file "+s.own+"\n"...)
@@ -80,16 +81,6 @@ type wishes struct {
 	hidden     bool // by conditions, variables or quotes
 }
 
-// words returns the words of a line, and whether HAProxy would make the same of
-// them.
-func words(line []byte) (f [][]byte, plain bool) {
-	plain = !bytes.ContainsAny(line, "\"'\\$")
-	if plain {
-		line, _, _ = bytes.Cut(line, []byte("#"))
-	}
-	return bytes.Fields(line), plain
-}
-
 // wishesIn reads a configuration that HAProxy accepts.
 func wishesIn(text []byte) wishes {
 	var w wishes
@@ -101,7 +92,7 @@ func wishesIn(text []byte) wishes {
 		if !bytes.HasPrefix(line, []byte("server-state-")) && !bytes.HasPrefix(line, []byte("load-server-state-")) {
 			continue // there are thousands of them
 		}
-		f, plain := words(line)
+		f, plain := syntax.Words(line)
 		if len(f) < 2 {
 			continue
 		}
@@ -136,7 +127,7 @@ type addresses map[[2]string]string // by backend and name
 func serversIn(text []byte) addresses {
 	list, proxy := addresses{}, ""
 	for line := range bytes.Lines(text) {
-		f, plain := words(line)
+		f, plain := syntax.Words(line)
 		switch {
 		case len(f) < 2:
 		case string(f[0]) == "backend", string(f[0]) == "listen":

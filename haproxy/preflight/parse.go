@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"net/netip"
@@ -8,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"smartstack/haproxy/syntax"
 )
 
 // file is what matters here of a configuration.
@@ -36,56 +39,41 @@ type listener struct {
 	dual    string // v4v6, v6only, or empty
 }
 
-// sections begin with these words, whatever the indentation.
-func isSection(word string) bool {
-	switch word {
-	case "global", "defaults", "frontend", "backend", "listen", "peers", "resolvers", "mailers", "userlist", "cache",
-		"program", "http-errors", "ring", "log-forward", "log-profile", "fcgi-app", "crt-store", "traces", "acme":
-		return true
-	}
-	return false
-}
-
 // parse picks what matters. It is not ok where lines may not count, because they
 // have a condition. localhost finds the addresses of that name.
 func parse(text []byte, localhost func() []netip.Addr) (f file, ok bool) {
 	section := ""
 	number := 0
-	for raw := range strings.Lines(string(text)) {
+	for raw := range bytes.Lines(text) {
 		number++
-		words, plain := split(raw)
-		if len(words) == 0 {
+		found, plain := syntax.Words(raw)
+		if len(found) == 0 {
 			continue
 		}
-		if strings.HasPrefix(words[0], ".if") {
+		first := string(found[0])
+		if strings.HasPrefix(first, ".if") {
 			return file{}, false
 		}
-		if isSection(words[0]) {
-			section = words[0]
+		if syntax.BeginsSection(first) {
+			section = first
 			continue
 		}
-		if !plain {
+		isBind := first == "bind" && len(found) > 1
+		if !plain || section != "global" && !isBind {
 			continue
 		}
-		switch {
-		case section == "global":
+		words := make([]string, len(found))
+		for i := range found {
+			words[i] = string(found[i])
+		}
+		if section == "global" {
 			f.global = append(f.global, line{number, words})
-			f.alone = f.alone || words[0] == "noreuseport"
-		case words[0] == "bind" && len(words) > 1:
+			f.alone = f.alone || first == "noreuseport"
+		} else {
 			f.binds = append(f.binds, binds(number, words[1], words[2:], localhost)...)
 		}
 	}
 	return f, true
-}
-
-// split returns the words of a line. It is not plain where HAProxy would make
-// something else of them: variables, and what is quoted or escaped.
-func split(raw string) (words []string, plain bool) {
-	plain = !strings.ContainsAny(raw, "\"'\\$")
-	if plain {
-		raw, _, _ = strings.Cut(raw, "#")
-	}
-	return strings.Fields(raw), plain
 }
 
 // maxRange is how many ports of a range are tried.
