@@ -27,8 +27,8 @@ func (m *memory) offerStates() {
 
 // clearStates empties the file: a new process has read it, or never will.
 func (m *memory) clearStates() {
-	if m.statesPath() != "" {
-		m.leaveStates([]byte(serverstate.None))
+	if path := m.statesPath(); path != "" {
+		m.stated(serverstate.Clear(path))
 	}
 }
 
@@ -43,10 +43,6 @@ func (m *memory) carryStates(ctx context.Context) {
 		m.faults.begin("server states", "the state of the servers is not carried over the reload: HAProxy takes them for up until it has checked them", err, time.Now())
 		return
 	}
-	m.leaveStates(text)
-}
-
-func (m *memory) leaveStates(text []byte) {
 	m.stated(serverstate.Write(m.statesPath(), text))
 }
 

@@ -2,14 +2,11 @@ package haproxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
-
-	"smartstack/haproxy/master"
 )
 
 // job is one step under way on a goroutine of its own, so that a slow disk or
@@ -299,7 +296,7 @@ func (m *memory) reloaded(status ReloadStatus, err error, file *content, refused
 		m.failedReloads++
 		m.out.deps.Count("synapse.haproxy.reload_failed")
 		message := "HAProxy could not be reloaded: it goes on with what it has"
-		if errors.Is(err, master.ErrEnded) || errors.Is(err, master.ErrNotStarted) {
+		if hasEnded(err) {
 			message = "HAProxy has ended when it was to load the file, and is started again"
 		}
 		m.faults.begin("reload", message, err, status.At,

@@ -138,16 +138,7 @@ func (m Model) Render() []byte {
 }
 
 // WriteTo writes the whole file to w, in many small pieces.
-func (m Model) WriteTo(w io.Writer) (n int64, err error) {
-	m.parts(func(part []byte) {
-		if err == nil {
-			var wrote int
-			wrote, err = w.Write(part)
-			n += int64(wrote)
-		}
-	})
-	return n, err
-}
+func (m Model) WriteTo(w io.Writer) (int64, error) { return behind{m, 0}.WriteTo(w) }
 
 func (m Model) parts(yield func(part []byte)) {
 	yield([]byte(header))

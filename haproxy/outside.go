@@ -52,13 +52,17 @@ func (p *publisher) outsideErr() error {
 	return p.outside.err
 }
 
+// hasEnded reports whether HAProxy does not run after a reload that failed with err.
+func hasEnded(err error) bool {
+	return errors.Is(err, master.ErrEnded) || errors.Is(err, master.ErrNotStarted)
+}
+
 // takeBack sees to it that HAProxy does not start again with a file with which it
 // has just ended, where that is new outside of the services. What a service can
 // ask for is known before HAProxy loads it.
 func (m *memory) takeBack(err error, file *content, now time.Time) {
 	p := m.publisher
-	died := errors.Is(err, master.ErrEnded) || errors.Is(err, master.ErrNotStarted)
-	if !died || p.safe == nil || sameLines(p.safe, file.preamble) {
+	if !hasEnded(err) || p.safe == nil || sameLines(p.safe, file.preamble) {
 		return
 	}
 	p.outside = &outsideHold{

@@ -141,8 +141,8 @@ func (t *target) stat() (stamp, error) {
 	return s, err
 }
 
-// stage writes text beside the file, ready to take its place.
-func (t *target) stage(text io.WriterTo) (*staged, error) {
+// stage writes m beside the file, ready to take its place.
+func (t *target) stage(m Model) (*staged, error) {
 	dir, name, err := t.place()
 	if err != nil {
 		return nil, err
@@ -155,12 +155,9 @@ func (t *target) stage(text io.WriterTo) (*staged, error) {
 	if info != nil {
 		mode = info.Mode().Perm()
 	}
-	var s *atomicfile.Staged
-	if m, ok := text.(Model); ok {
-		s = t.amendSpare(dir, name, m, mode)
-	}
+	s := t.amendSpare(dir, name, m, mode)
 	if s == nil {
-		if s, err = atomicfile.StageFrom(dir, name, t.pieces(text), mode, atomicfile.Options{}); err != nil {
+		if s, err = atomicfile.StageFrom(dir, name, t.pieces(m), mode, atomicfile.Options{}); err != nil {
 			return nil, errors.Join(err, dir.Close())
 		}
 	}

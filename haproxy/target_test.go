@@ -1,7 +1,6 @@
 package haproxy
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -94,7 +93,7 @@ func TestDanglingLink(t *testing.T) {
 func TestTheStampOfAStagedFileIsKnownBefore(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "haproxy.cfg")
 	target := &target{path: file}
-	s, err := target.stage(bytes.NewReader([]byte("ours\n")))
+	s, err := target.stage(Model{Preamble: []byte("ours\n")})
 	if err != nil {
 		t.Fatal(err)
 	}
