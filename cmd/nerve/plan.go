@@ -167,8 +167,14 @@ func (p *planner) look(name string, o *serviceOptions, n *config.Node) {
 	if len(o.Reporters) > 0 || n.Get("reporters").IsNull() {
 		p.reporters(o, n, log)
 	}
+	p.lookAtChecks(name, o, 1, log)
+}
+
+// lookAtChecks finds what is wrong with a service's checks while its host is not
+// known.
+func (p *planner) lookAtChecks(name string, o *serviceOptions, port int, log *slog.Logger) {
 	for _, c := range o.Checks {
-		checks.New(c, checks.Parent{Name: name, Host: dryHost, Port: 1}, log, &p.report)
+		checks.New(c, checks.Parent{Name: name, Host: dryHost, Port: port}, log, &p.report)
 	}
 }
 
@@ -185,9 +191,7 @@ func (p *planner) build(name string, o *serviceOptions, n *config.Node) {
 	var ok bool
 	if s.Backend, ok = p.backend(o, n, s.Reporters); !ok {
 		// What is wrong with its checks is wrong now, and not when the host is known.
-		for _, c := range o.Checks {
-			checks.New(c, checks.Parent{Name: name, Host: dryHost, Port: o.Port}, log, &p.report)
-		}
+		p.lookAtChecks(name, o, o.Port, log)
 		p.waiting = append(p.waiting, nerve.Pending{Service: name, Host: o.Host, Port: o.Port, For: p.lacking(p.wants[asked:])})
 		if before, running := p.known.before[name]; running {
 			p.services = append(p.services, before)
