@@ -78,13 +78,7 @@ func TestHAProxyRunsWithOtherIDsThanTheFileHas(t *testing.T) {
 	st.options.DoSocket = true
 	st.open()
 	st.want(0, 1)
-	servers.Eventually(t, func() error {
-		st.apply(st.now)
-		if s := st.out.Status(); s.Written != st.rev || s.Reloads == 0 {
-			return fmt.Errorf("%+v", s)
-		}
-		return nil
-	})
+	st.awaitLoaded()
 	st.close()
 	link, other := filepath.Join(st.dir, "link"), filepath.Join(st.dir, "other")
 	if err := os.WriteFile(other, []byte(strings.NewReplacer(" id 1 ", " id 11 ", " id 2 ", " id 12 ").Replace(st.read())), 0o644); err != nil {

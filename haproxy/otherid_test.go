@@ -68,13 +68,7 @@ func twoLives(t *testing.T, between func(st *story)) {
 	st.options.StateFilePath = filepath.Join(st.dir, "state.json")
 	st.open()
 	st.want(0, 1)
-	servers.Eventually(t, func() error {
-		st.apply(st.now)
-		if s := st.out.Status(); s.Written != st.rev || s.Reloads == 0 {
-			return fmt.Errorf("%+v", s)
-		}
-		return nil
-	})
+	st.awaitLoaded()
 	st.haproxy = servers.HAProxy(t, st.file, st.addr)
 	st.reloadWith(fmt.Sprintf("kill -USR2 %d", st.haproxy.PID()))
 	st.await(0, 1)
@@ -104,6 +98,18 @@ func twoLives(t *testing.T, between func(st *story)) {
 	if s := st.out.Status(); s.Reloads > 0 || strings.Contains(st.log.String(), "replace") {
 		t.Errorf("%d reloads; the log:\n%s", s.Reloads, &st.log)
 	}
+}
+
+// awaitLoaded waits until the file says what is wanted, and has been loaded.
+func (st *story) awaitLoaded() {
+	st.t.Helper()
+	servers.Eventually(st.t, func() error {
+		st.apply(st.now)
+		if s := st.out.Status(); s.Written != st.rev || s.Reloads == 0 {
+			return fmt.Errorf("%+v", s)
+		}
+		return nil
+	})
 }
 
 // sameIDs compares the ids in HAProxy with those of the file.

@@ -11,17 +11,23 @@ import (
 	"smartstack/test/pipenet"
 )
 
+// onWeb follows the app /web, of one task, by its events alone.
+func onWeb(t *testing.T) (sim *marathonsim.Sim, s *Subscription, end func()) {
+	t.Helper()
+	sim = marathonsim.New()
+	dial, stop := pipenet.Serve(sim)
+	sim.Set(appOf("/web", "h1"))
+	pool := NewPoolOver(quietPool().log, dial)
+	s = pool.Subscribe(target(t, Access{}, "http://marathon:8080"), Query{App: "/web"}, Pace{Check: time.Hour, Resync: time.Hour, Silent: time.Hour}, false)
+	return sim, s, func() { s.Close(); stop() }
+}
+
 // An event may overtake the state that it tells of: the app is read once more a
 // second after its last event.
 func TestEventBeforeItsState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		sim := marathonsim.New()
-		dial, stop := pipenet.Serve(sim)
-		defer stop()
-		sim.Set(appOf("/web", "h1"))
-		pool := NewPoolOver(quietPool().log, dial)
-		s := pool.Subscribe(target(t, Access{}, "http://marathon:8080"), Query{App: "/web"}, Pace{Check: time.Hour, Resync: time.Hour, Silent: time.Hour}, false)
-		defer s.Close()
+		sim, s, end := onWeb(t)
+		defer end()
 		<-time.After(10 * time.Second)
 		s.Take()
 		reads := sim.Reads("/web")
@@ -48,13 +54,8 @@ func TestEventBeforeItsState(t *testing.T) {
 // yet, or the last one of those, as long as its state may be on the way.
 func TestAnswerTellsItsEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		sim := marathonsim.New()
-		dial, stop := pipenet.Serve(sim)
-		defer stop()
-		sim.Set(appOf("/web", "h1"))
-		pool := NewPoolOver(quietPool().log, dial)
-		s := pool.Subscribe(target(t, Access{}, "http://marathon:8080"), Query{App: "/web"}, Pace{Check: time.Hour, Resync: time.Hour, Silent: time.Hour}, false)
-		defer s.Close()
+		sim, s, end := onWeb(t)
+		defer end()
 		now := time.Now()
 		at := func(d time.Duration) time.Time { // synctest's clock stands still in between
 			<-time.After(time.Until(now.Add(d)))
